@@ -6,6 +6,7 @@ from parsers.exec_events.items import typed
 from parsers.run_summary import doubts
 from parsers.text import visible
 from runner.cli import figures, format, table
+from runner.cli.waits import reason, style
 from runner.service.listing import SIGNS, STYLES
 
 TYPE_CHECKING = False
@@ -72,8 +73,9 @@ def _lines(said: Said, room: int, most: int) -> Iterator[Sequence[Styled]]:
 def _rows(report: Report) -> Iterator[Row]:
     """Yield label, text, and the most lines that it takes (0: all)."""
     yield from _state(report)
-    yield "prompt", format.line(report["last_prompt"] or "-"), _MOST_PROMPT
-    yield "cost", _cost(report), 0
+    if report["last_prompt"] is not None:
+        yield "prompt", format.line(report["last_prompt"] or "-"), _MOST_PROMPT
+        yield "cost", _cost(report), 0
     yield from _terms(report)
     if report["last_result"] is not None:
         yield "answer", report["last_result"], _MOST_ANSWER
@@ -114,7 +116,8 @@ def _state(report: Report) -> Iterator[Row]:
     if told["until"]:
         yield "until", figures.moment(told["until"], has_rest=True), 0
     for name in ("unknown", "note"):
-        if report[name]:
+        is_said = name == "note" and now is not None and now["tries"]
+        if report[name] and not is_said:
             yield name, format.line(report[name]), 0
     for each in doubts(report["warnings"]):
         yield "warning", each, 0
@@ -137,6 +140,8 @@ def _now(now: Report) -> Said:
         if now["stalls_at"]:
             ends = f"; stops as stalled by {figures.moment(now['stalls_at'])}"
         for_long = f" for {took}" if took else ""
+        # `Reconnecting... 5/5 (network is unreachable)`
+        text = text.partition("(")[2].removesuffix(")") or text
         return [(f"{word}{for_long}, {tries}, last: {text}{ends}", "yellow")]
     told = [took] if took else []
     if now["seconds"] >= _AGO_SECONDS and quiet != took:
@@ -153,6 +158,8 @@ def _cost(report: Report) -> Said:
     usd = "?" if cost["usd"] is None else figures.money(cost["usd"], is_floor=floor)
     total, cached = usage["total_tokens"], usage["cached_input_tokens"]
     tokens = "tokens unknown"
+    if total is None and report["shown"]["state"] == "running":
+        usd, tokens = usd.replace("?", "-"), "no tokens counted yet"
     if total is not None:
         part = f" ({figures.tokens(cached)} cached)" if cached else ""
         tokens = f"{figures.tokens(total)} tokens{part}"
@@ -187,6 +194,8 @@ def _run(run: Report) -> Said:
     state = run["shown"]["state"]
     seconds, usd = run["seconds"], run["usd"]
     began = figures.moment(run["started_at"])
+    if seconds is None and state == "running":
+        seconds = figures.seconds_since(run["started_at"])
     took = "-" if seconds is None else figures.long_span(seconds)
     cost = "-" if usd is None else figures.money(usd)
     return [
@@ -198,12 +207,9 @@ def _run(run: Report) -> Said:
 
 def _waiting(report: Report) -> Iterator[Row]:
     for number, each in enumerate(report["prompts"][:_MOST_WAITING]):
-        why = each["detail"] or each["why"] or "is next"
-        yield (
-            "" if number else "waiting",
-            f"#{each['id']} {format.line(each['prompt'])}: {format.line(why)}",
-            2,
-        )
+        text = format.line(each["prompt"])
+        why: Said = [(f"#{each['id']} {text}: ", ""), (reason(each), style(each))]
+        yield "" if number else "waiting", why, 2
     if (more := report["queue"] - _MOST_WAITING) > 0:
         yield "", f"and {more} more", 0
     for each in report["undelivered"]:
@@ -227,4 +233,4 @@ def _next(report: Report) -> Iterator[tuple[str, str]]:
     elif state == "failed":
         yield from (("log", "log"), ("again", "retry"))
     elif report["last_result"] is not None:
-        yield "answer", "result"
+        yield "in full", "result"

@@ -94,7 +94,11 @@ def wrapped(parts: Sequence[Styled], width: int) -> list[list[Styled]]:
                 head = word[: max(fitting(word, width), 1)]
                 lines[-1:] = [[*lines[-1], (gap + head, style)], []]
                 word, gap, used = word[len(head) :], "", 0
-            lines[-1].append((gap + word, style))
+            line = lines[-1]
+            if line and line[-1][1] == style:
+                line[-1] = (line[-1][0] + gap + word, style)
+            else:
+                line.append((gap + word, style))
             used += len(gap) + width_of(word)
     return lines
 

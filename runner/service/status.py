@@ -162,7 +162,7 @@ def _queue(prompts: Sequence[Prompt]) -> Json:
     }
 
 
-def wait(
+def wait(  # noqa: PLR0913 - what to wait for, how long, and who is told what
     tasks: Sequence[Found],
     ledger: Ledger,
     settings: Config,
@@ -170,6 +170,7 @@ def wait(
     *,
     for_any: bool = False,
     timeout: float | None = None,
+    watch: Callable[[Sequence[Found]], None] = lambda _: None,
 ) -> Iterator[tuple[Found, bool]]:
     """Wait until sessions no longer run; yield each as it ends, and if it succeeded.
 
@@ -186,6 +187,7 @@ def wait(
             of the latter has failed.
         for_any: end as soon as a session is idle.
         timeout: the time limit in seconds; None is without limit.
+        watch: is called with those that still run, once a second or more often.
 
     Raises:
         WaitTimeoutError: the time is up.
@@ -212,6 +214,7 @@ def wait(
                 yield each, end
             if not left or (for_any and has_ended):
                 return
+            watch([*left])
         if timeout is not None and now - began >= timeout:
             # Codex may have named a thread since.
             names = [each.ledger.sessions.get(each.session.key).name for each in left]
@@ -328,13 +331,10 @@ def _other_writer(session: Session, ledger: Ledger, settings: Config) -> Json | 
 def _answers(task: Task, ledger: Ledger) -> Json:
     over, paths = task.over, files_in(task.session, ledger.home)
     if over is not None and over.has_answer:
-        text = answer_of(over, paths)
-        return {"last_result": text, "previous_result": None}
-    answered = ledger.runs.latest(task.session.key, "answered")
-    if answered is None:
-        return {"last_result": None, "previous_result": None}
-    text = answer_of(answered, paths)
-    previous = {"run": answered.run_id, "text": text}
+        return {"last_result": answer_of(over, paths), "previous_result": None}
+    answered, previous = ledger.runs.latest(task.session.key, "answered"), None
+    if answered is not None:
+        previous = {"run": answered.run_id, "text": answer_of(answered, paths)}
     return {"last_result": None, "previous_result": previous}
 
 

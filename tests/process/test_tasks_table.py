@@ -70,9 +70,10 @@ def test_what_waits_fits_a_terminal_and_the_number_is_kept(
     for columns in (120, 80, 50):
         heading, *lines = on_screen(cli, columns, "queue")
 
-        assert heading.split()[:3] == ["#", "Task", "Why"]
+        assert heading.split() == ["#", "TASK", "PROMPT", "WAITS", "FOR", "FOR"]
         assert max(map(len, lines)) <= columns
-        assert len(lines) == len(made)
+        assert lines.index("") == len(made)
+        assert all("paused" in line for line in lines[: len(made)])
 
 
 @pytest.mark.usefixtures("made")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from runner.cli import figures, format, task_table
+from runner.cli import figures, format, table, task_table
 from runner.cli.options import whole_number
 from runner.cli.output import pretty_rows
 from runner.errors import UsageError
@@ -172,9 +172,11 @@ def _screen(
     most = None if found.all or found.limit else _ENDED_AT_MOST
     shown, hidden = task_table.without_old(lines, most)
     ids = task_table.ids(shown, width, context.ledger)
-    table = task_table.block(shown, ids, width)
-    rows = [line for row in table.rows for line in row]
-    return [*table.heading, *rows, [], *_footer(lines, hidden, ids, context)]
+    block = task_table.block(shown, ids, width)
+    rows = [line for row in block.rows for line in row]
+    footer = _footer(lines, hidden, ids, context)
+    ends = [line for each in footer for line in table.wrapped(each, width)]
+    return [*block.heading, *rows, [], *ends]
 
 
 def _footer(
