@@ -50,8 +50,8 @@ _SOON = ("slot", "rate")
 def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) -> Json:
     """Report what is known of a session.
 
-    `last_result` is the answer of the last finished run, null when it has none; then
-    `previous_result` is the answer before. Prompts are previews.
+    `last_result` is the answer of the last run, null while it runs and when it has
+    none; then `previous_result` is the answer before. Prompts are previews.
     """
     session, last = task.session, task.last
     # The run whose settings the next one takes over.
@@ -330,7 +330,7 @@ def _other_writer(session: Session, ledger: Ledger, settings: Config) -> Json | 
 
 def _answers(task: Task, ledger: Ledger) -> Json:
     over, paths = task.over, files_in(task.session, ledger.home)
-    if over is not None and over.has_answer:
+    if over is not None and over.has_answer and task.last.is_finished:
         return {"last_result": answer_of(over, paths), "previous_result": None}
     answered, previous = ledger.runs.latest(task.session.key, "answered"), None
     if answered is not None:
