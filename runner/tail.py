@@ -258,12 +258,19 @@ def summary_of_events(run: Run) -> EventSummary:
     return summary
 
 
-class Doing(Struct):
-    """Hold what Codex does: a word, a text, and the seconds since its last event."""
+class Doing(Struct, kw_only=False):
+    """Hold what Codex does: a word, a text, and the seconds since its last event.
+
+    It has done this `since` a time, in seconds since the epoch, if that is known; the
+    event that began it is at the offset `begin`. `tries` counts reconnect messages.
+    """
 
     word: str
     text: str | None
     seconds: float
+    since: float | None = None
+    begin: int | None = None
+    tries: int = 0
 
 
 def doing(path: Path) -> Doing:
@@ -271,25 +278,35 @@ def doing(path: Path) -> Doing:
 
     After an older reconnect message the model may have been reached, and works.
     """
-    status, (_, end) = files.status(path), files.read_end(path, _END_BYTES)
-    quiet = 0.0 if status is None else clock.now().timestamp() - status.st_mtime
-    completed = set[str]()
-    for line in reversed(end.rpartition(b"\n")[0].split(b"\n")):
-        match decode(line):
-            case ErrorReported(message=text, is_reconnect=True):
-                if quiet <= RECONNECT_SECONDS:
-                    return Doing(word="reconnecting", text=text, seconds=quiet)
+    status, (size, end) = files.status(path), files.read_end(path, _END_BYTES)
+    written = clock.now().timestamp() if status is None else status.st_mtime
+    quiet = clock.now().timestamp() - written
+    whole, _, rest = end.rpartition(b"\n")
+    offset = last = size - len(rest)
+    completed, lost = set[str](), None
+    for line in reversed(whole.split(b"\n")):
+        since, last = (written if offset == last else None), -1
+        offset -= len(line) + 1
+        event = decode(line)
+        if isinstance(event, ErrorReported) and event.is_reconnect:
+            if lost is None and quiet > RECONNECT_SECONDS:
                 break
+            text, tries = (lost.text, lost.tries) if lost else (event.message, 0)
+            lost = Doing("reconnecting", text, quiet, since, offset, tries + 1)
+            continue
+        if lost is not None:
+            break
+        match event:
             case ItemEvent(phase="completed", item=item):
                 completed.add(item.id)
             case ItemEvent(item=item) if item.id not in completed:
                 if (word := _WORDS.get(type(item))) is not None:
-                    return Doing(word=word, text=_text_of(item), seconds=quiet)
+                    return Doing(word, text_of(item), quiet, since, offset)
             case TurnStarted():
                 break
             case _:
                 pass
-    return Doing(word="thinking", text=None, seconds=quiet)
+    return lost or Doing("thinking", None, quiet)
 
 
 _WORDS = {
@@ -301,7 +318,8 @@ _WORDS = {
 }
 
 
-def _text_of(item: Item) -> str | None:
+def text_of(item: Item) -> str | None:
+    """Say what an item is about; None for what is no work of a tool."""
     match item:
         case Command(command=text) | WebSearch(query=text) | CollabToolCall(tool=text):
             return text

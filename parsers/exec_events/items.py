@@ -28,6 +28,17 @@ class _Item(Struct):
     id: str = ""  # a rollout's items have none
 
 
+def typed(command: str) -> str:
+    """Return what a person would have typed: not the shell that Codex runs it with."""
+    shell, _, text = command.partition(" -lc ")
+    if not text or " " in shell or not shell.endswith("sh"):
+        return command
+    quote = text[0]
+    if quote not in "'\"" or len(text) == 1 or text[-1] != quote:
+        return text
+    return text[1:-1].replace("'\\''" if quote == "'" else '\\"', quote)
+
+
 class Command(_Item):
     """A shell command; status: in_progress, completed, failed or declined."""
 

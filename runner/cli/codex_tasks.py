@@ -9,9 +9,9 @@ from runner import config_files
 from runner.cli import tasks
 from runner.cli.command import enter, leave
 from runner.cli.context import Context
-from runner.cli.options import read_plain, read_table
+from runner.cli.options import SCREEN_OPTIONS, read_plain, read_table
 from runner.cli.output import Output, has_json
-from runner.cli.tasks import COMMANDS, OVERVIEW, WORDS
+from runner.cli.tasks import COMMANDS, DRAWN, OVERVIEW, WORDS
 from runner.errors import UsageError
 
 TYPE_CHECKING = False
@@ -51,7 +51,7 @@ def _command(words: list[str], settings: Config, output: Output) -> int:
         found = read_plain(command.options, words[1:], {})
         if found is None:
             found = parser_of(words[0], command).values(words[1:])
-        context = Context(settings, output)
+        context = Context(settings, output, found)
         if words[0] not in _UNNOTED:
             context.notes(config_files.explain(settings)[1])
         return command.main(found, context)
@@ -121,23 +121,21 @@ def load(name: str) -> Command:
     return Command(
         main=main,
         summary=summary,
-        options=_with_json("".join(options)),
+        options=_with_common("".join(options), is_drawn=name in DRAWN),
         examples=examples,
         codes=codes,
     )
 
 
-def _with_json(options: str) -> str:
-    """Add the option that every command has, among those about its output."""
+def _with_common(options: str, *, is_drawn: bool) -> str:
+    """Add the options that many commands have, among those about its output."""
     lines = options.splitlines(keepends=True)
-    if any(line.startswith("--json ") for line in lines):
-        return options
+    has_json = any(line.startswith("--json ") for line in lines)
+    more = ("" if has_json else _JSON) + (SCREEN_OPTIONS if is_drawn else "")
     if _OUTPUT in lines:
-        return options.replace(_OUTPUT, f"{_OUTPUT}{_JSON}", 1)
+        return options.replace(_OUTPUT, f"{_OUTPUT}{more}", 1)
     has_groups = any(line.endswith(":\n") for line in lines)
-    return (
-        f"{options.rstrip()}\n{_OUTPUT}{_JSON}" if has_groups else f"{_JSON}{options}"
-    )
+    return f"{options.rstrip()}\n{_OUTPUT}{more}" if has_groups else f"{more}{options}"
 
 
 def parser_of(name: str, command: Command) -> Parser:

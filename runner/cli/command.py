@@ -14,7 +14,7 @@ from runner.model import EXIT_INTERRUPTED, EXIT_READER_GONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from runner.cli.output import Output
@@ -65,6 +65,12 @@ def enter(command: Callable[[Config], int], output: Output | None = None) -> int
         with suppress(ReaderGoneError, RunnerError):
             output.lines([document("error", {"error": error_json(wrong)})])
     return wrong.exit_code
+
+
+def line_of(words: Sequence[str]) -> list[str]:
+    """Return the command line of this command with other arguments."""
+    own = len(sys.orig_argv) - len(sys.argv) + 1
+    return [sys.executable, *sys.orig_argv[1:own], *words]
 
 
 def enter_scope(settings: Config) -> NoReturn:

@@ -5,15 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from parsers.light import contextmanager, suppress
-from runner.cli.output import (
-    Output,
-    document,
-    error_json,
-    is_terminal,
-    note,
-    pretty,
-    report,
-)
+from runner.cli.output import Output, document, error_json, note, pretty, report
 from runner.errors import LedgerFault, RunnerError, RunnerFault
 from runner.ledger.ledger import Ledger
 from runner.model import TaskState
@@ -22,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from runner.cli.look import Look
     from runner.cli.options import Values
     from runner.config import Config
     from runner.ledger.sessions import Session
@@ -40,9 +33,15 @@ _OLDER = (
 class Context:
     """Open the ledger and standard output on first use."""
 
-    def __init__(self, settings: Config, output: Output | None = None) -> None:
+    def __init__(
+        self,
+        settings: Config,
+        output: Output | None = None,
+        found: Values | None = None,
+    ) -> None:
         self.settings = settings
         self.output = output or Output()
+        self._found = vars(found) if found else {}
         self._noted: set[str] = set()
         self._errors: list[dict[str, str | None]] = []
 
@@ -70,12 +69,18 @@ class Context:
     def ledger(self) -> Ledger:
         return Ledger(self.settings.state_home)
 
+    @cached_property
+    def look(self) -> Look:
+        """How standard output is drawn on."""
+        from runner.cli import look  # noqa: PLC0415 - not for a new run
+
+        colour, is_ascii = self._found.get("color"), self._found.get("ascii", False)
+        return look.of(self.settings.environment, colour, is_ascii=is_ascii)
+
     @property
     def is_coloured(self) -> bool:
-        """Whether standard output is a terminal with colours."""
-        environment = self.settings.environment
-        is_plain = environment.get("TERM", "") in {"", "dumb"}
-        return is_terminal() and not (environment.get("NO_COLOR") or is_plain)
+        """Whether standard output has colours."""
+        return self.look.has_colour
 
     def tell_sent(
         self, found: Values, key: int, run_id: str | None, lines: Iterable[str] = ()

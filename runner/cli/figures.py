@@ -44,7 +44,12 @@ def command_span(seconds: float) -> str:
 
 def age(instant: str) -> str:
     """Write how long ago an RFC 3339 instant was."""
-    return span((clock.now() - clock.parse_iso(instant)).total_seconds())
+    return span(seconds_since(instant))
+
+
+def seconds_since(instant: str) -> float:
+    """Return the seconds since an RFC 3339 instant."""
+    return (clock.now() - clock.parse_iso(instant)).total_seconds()
 
 
 def local_iso(instant: str) -> str:
@@ -88,8 +93,19 @@ def tokens(number: int) -> str:
     return f"{value:#.3g}".rstrip(".") + unit
 
 
+def lines(added: int, removed: int) -> tuple[str, str]:
+    """Write how many lines were added and removed."""
+    return f"+{added:,}", f"\N{MINUS SIGN}{removed:,}"
+
+
 def money(usd: float, *, is_floor: bool = False) -> str:
     """Write an amount: $0.84, $1,284.10, <$0.01; a floor as ≥$0.22."""
     if 0 < usd < _CENT:
         return "≥$0.00" if is_floor else "<$0.01"
     return f"{'≥' if is_floor else ''}${usd:,.2f}"
+
+
+def bar(share: float, width: int) -> str:
+    """Draw a share of a width; more than nothing has at least half a step."""
+    halves = max(round(min(share, 1) * width * 2), share > 0)
+    return "━" * (halves // 2) + "╸" * (halves % 2)

@@ -39,6 +39,12 @@ SCOPE_OPTION = """\
 --scope                   start in a unit of systemd of its own, which outlives the
                           service, job or login session that this runs in
 """
+# Of commands that draw on a terminal; `look.of` reads them.
+SCREEN_OPTIONS = """\
+--color {auto,always,never}  colours; with always a pipe gets what a terminal shows
+                             [default: auto]
+--ascii                      only signs of ASCII
+"""
 
 
 class Values:

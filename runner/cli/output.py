@@ -141,11 +141,16 @@ def _to_people(text: str) -> None:
         os.write(2, text.encode(errors="backslashreplace"))
 
 
+def write_error(text: str) -> None:
+    """Write to standard error, which may be closed: a part of a line."""
+    with suppress(OSError):
+        os.write(2, text.encode(errors="backslashreplace"))
+
+
 def ring_bell() -> None:
     """Ring the bell of the terminal, if standard error is one."""
     if os.isatty(2):
-        with suppress(OSError):
-            os.write(2, b"\a")
+        write_error("\a")
 
 
 def visible(text: str) -> str:

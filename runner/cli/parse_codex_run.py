@@ -158,17 +158,19 @@ def _command(wanted: Values, settings: Config, output: Output) -> int:
         errors = {"errors": [*map(error_json, faults)]} if faults else {}
         output.lines([document("run", {"runs": found, **errors})])
     else:
-        _show(found, wanted.format or usual, output)
+        _show(found, wanted.format or usual, settings, output)
     return code
 
 
-def _show(found: list[dict[str, object]], wanted: str, output: Output) -> None:
+def _show(
+    found: list[dict[str, object]], wanted: str, settings: Config, output: Output
+) -> None:
     if wanted == "json" and len(found) > 1:
         output.text(json_lines.written(found))
     elif wanted == "json":
         output.lines(map(compact, found))
     elif is_terminal() and len(found) > 1:
-        from runner.cli import table  # noqa: PLC0415 - on a terminal only
+        from runner.cli import look, table  # noqa: PLC0415 - on a terminal only
 
         cells = zip(*map(_cells, found), strict=True)
         columns = [
@@ -180,7 +182,8 @@ def _show(found: list[dict[str, object]], wanted: str, output: Output) -> None:
             )
             for name, told in zip(_COLUMNS, cells, strict=True)
         ]
-        output.text(table.drawn([columns]))
+        seen = look.of(settings.environment, None, is_ascii=False)
+        output.text(table.drawn([columns], seen))
     else:
         from parsers.run_summary import one_line  # noqa: PLC0415 - only for people
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import unicodedata
+from functools import cache
 
 from parsers.struct import Struct, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from runner.cli.look import Look, Styled
 
 GAP = "  "
-_STYLES = {"RUNNING": "green", "DIED": "red", "ARCHIVED": "dim"}
 # Marks and joiners take no column of their own.
 _JOINED = ("Mn", "Me", "Cf")
 _AS_EMOJI = "\ufe0f"
-_TURNED = ("R", "AL", "AN")
 # Lengths of a thread id's prefix: its time, then more and more random digits.
 _BEGINNINGS = (13, 18, 23)
 
@@ -23,9 +23,9 @@ _BEGINNINGS = (13, 18, 23)
 class Column(Struct, kw_only=False):
     """Hold one column: its heading, and a cell of plain text for each row.
 
-    `least` is the minimum width, None when cells are never cut. With `is_end_kept`
-    cells are cut at their beginning. `style` is that of all cells, `styles` has one for
-    each.
+    `least` is the width to which cells may be cut, None when they never are; the column
+    has `room` for so much at least. With `is_end_kept` cells are cut at their
+    beginning. `style` is that of all cells, `styles` has one for each.
     """
 
     heading: str
@@ -35,11 +35,13 @@ class Column(Struct, kw_only=False):
     is_end_kept: bool = False
     style: str = ""
     styles: Sequence[str | None] = ()
+    room: int = 0
 
     @property
     def width(self) -> int:
         cells = (self.heading, *self.cells)
-        return max(map(len if "".join(cells).isascii() else _width, cells))
+        measure = len if "".join(cells).isascii() else width_of
+        return max(self.room, *map(measure, cells))
 
     @property
     def least_width(self) -> int:
@@ -51,7 +53,13 @@ class Column(Struct, kw_only=False):
         pad = str.rjust if self.is_right else str.ljust
         if "".join(cells).isascii():
             return [pad(cell, width) for cell in cells]
-        return [pad(cell, width - _width(cell) + len(cell)) for cell in cells]
+        return [pad(cell, width - width_of(cell) + len(cell)) for cell in cells]
+
+    @property
+    def all_styles(self) -> list[str]:
+        """Return the style of the heading, and of each cell."""
+        own = [each or "" for each in self.styles] or [self.style] * len(self.cells)
+        return ["dim", *own]
 
     def cut(self, width: int) -> Column:
         """Cut a text to a width."""
@@ -64,11 +72,45 @@ class Column(Struct, kw_only=False):
 
 def shortened(text: str, width: int, *, is_end_kept: bool = False) -> str:
     """Cut a text to a width in columns of the terminal, at its end or beginning."""
-    if _width(text) <= width:
+    if width_of(text) <= width:
         return text
-    while _width(text) >= width:
-        text = text[1:] if is_end_kept else text[:-1]
-    return f"…{text}" if is_end_kept else f"{text}…"
+    if is_end_kept:
+        kept = fitting(text[::-1], width - 1)
+        return f"…{text[len(text) - kept :].lstrip()}"
+    return f"{text[: fitting(text, width - 1)].rstrip()}…"
+
+
+def wrapped(parts: Sequence[Styled], width: int) -> list[list[Styled]]:
+    """Break styled texts into lines of a width, between words where it can be."""
+    lines: list[list[Styled]] = [[]]
+    used = 0
+    for text, style in parts:
+        for number, each in enumerate(text.split(" ")):
+            gap, word = " " if number else "", each
+            while used and used + len(gap) + width_of(word) > width:
+                lines.append([])
+                gap, used = "", 0
+            while width_of(word) > width:
+                head = word[: max(fitting(word, width), 1)]
+                lines[-1:] = [[*lines[-1], (gap + head, style)], []]
+                word, gap, used = word[len(head) :], "", 0
+            line = lines[-1]
+            if line and line[-1][1] == style:
+                line[-1] = (line[-1][0] + gap + word, style)
+            else:
+                line.append((gap + word, style))
+            used += len(gap) + width_of(word)
+    return lines
+
+
+def fitting(text: str, width: int) -> int:
+    """Return how many characters of a text take no more than a width."""
+    used = 0
+    for number, char in enumerate(text):
+        used += _cells_of(char)
+        if used > width:
+            return number
+    return len(text)
 
 
 def plain(columns: Sequence[Column]) -> list[str]:
@@ -78,6 +120,7 @@ def plain(columns: Sequence[Column]) -> list[str]:
 
 def drawn(
     tables: Sequence[Sequence[Column]],
+    look: Look,
     *,
     has_total: bool = False,
     more: Callable[[int], Column | None] = lambda _: None,
@@ -87,45 +130,31 @@ def drawn(
     Args:
         tables: the columns of each, from wide to narrow; the last is drawn when none
             fits.
+        look: of the terminal.
         has_total: the last row is a total.
         more: makes one more column for the width that is left.
     """
-    width = width_of_terminal()
+    width = look.width
     columns = _fitted(tables, width)
     last = more(width - whole_width(columns) - len(GAP))
     columns += [] if last is None else [last]
-    rows = list(_rows(columns))
-
-    lines = list[list[tuple[str, str]]]()
-    for number, row in enumerate(rows):
-        named = zip(columns, row, strict=True)
-        styles = [_style(column, number, cell) for column, cell in named]
-        if number == 0 or (has_total and number == len(rows) - 1):
-            styles = ["bold"] * len(row)
-        lines.append([*zip(row, styles, strict=True)])
-    return styled(lines)
+    lines = styled(columns)
+    if has_total:
+        lines[-1] = [(cell, "bold") for cell, _ in lines[-1]]
+    return look.text(lines)
 
 
-def styled(lines: Iterable[Sequence[tuple[str, str]]], gap: str = GAP) -> str:
-    """Write lines of texts with their styles, for a terminal."""
-    from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
-    from rich.text import Text  # noqa: PLC0415
-
-    console = Console(highlight=False)
-    # Not printed by the console: it encodes in the locale, and may fail.
-    with console.capture() as written:
-        for line in lines:
-            text = Text(gap).join(Text(_isolated(cell), style) for cell, style in line)
-            text.rstrip()
-            console.print(text, no_wrap=True, overflow="ignore", crop=False)
-    return written.get()
-
-
-def width_of_terminal() -> int:
-    """Return how many columns the terminal has; 80 when that is unknown."""
-    import shutil  # noqa: PLC0415 - on a terminal only
-
-    return shutil.get_terminal_size((80, 24)).columns
+def styled(columns: Sequence[Column]) -> list[list[Styled]]:
+    """Return the lines of a table, the heading first."""
+    cells = zip(*(column.padded() for column in columns), strict=True)
+    styles = zip(*(column.all_styles for column in columns), strict=True)
+    lines: list[list[Styled]] = []
+    for row, looks in zip(cells, styles, strict=True):
+        line: list[Styled] = []
+        for cell, style in zip(row, looks, strict=True):
+            line += [(GAP, ""), (cell, style)]
+        lines.append(line[1:])
+    return lines
 
 
 def whole_width(columns: Sequence[Column]) -> int:
@@ -165,26 +194,19 @@ def _rows(columns: Sequence[Column]) -> Iterator[tuple[str, ...]]:
     return zip(*(column.padded() for column in columns), strict=True)
 
 
-def _style(column: Column, number: int, cell: str) -> str:
-    own = column.styles[number - 1] if number and column.styles else column.style
-    return own or _STYLES.get(cell.strip(), "")
-
-
-def _width(text: str) -> int:
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
     if text.isascii():
         return len(text)
     return sum(map(_cells_of, text))
 
 
+@cache
 def _cells_of(char: str) -> int:
     """Return how many columns a character takes in a terminal."""
+    import unicodedata  # noqa: PLC0415 - for other scripts
+
     if char == _AS_EMOJI:
         return 1  # what is before it becomes wide
     is_joined = unicodedata.category(char) in _JOINED
     return 0 if is_joined else 1 + (unicodedata.east_asian_width(char) in "WF")
-
-
-def _isolated(cell: str) -> str:
-    """Keep a text from right to left from moving the cells beside it."""
-    is_turned = any(unicodedata.bidirectional(each) in _TURNED for each in cell)
-    return f"\u2068{cell}\u2069" if is_turned else cell

@@ -113,7 +113,10 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Run all queries of a block in one read transaction."""
+        """Run all queries of a block in one read transaction, that around it if any."""
+        if self._db.in_transaction:
+            yield
+            return
         self._script("begin")
         try:
             yield

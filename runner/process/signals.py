@@ -121,6 +121,13 @@ def handle(numbers: Iterable[int], handler: Handler) -> dict[int, Handler | int 
     return {number: signal.signal(number, handler) for number in heard}
 
 
+def suspend() -> None:
+    """Stop this process as Ctrl-Z does; return when it continues."""
+    before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGTSTP)
+    signal.signal(signal.SIGTSTP, before)
+
+
 def arrivals() -> int:
     """Return a descriptor that can be read once a handled signal comes.
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
-from parsers.struct import Struct, as_dict
+from parsers.exec_events.items import typed
+from parsers.struct import Struct, as_dict, replace
 from runner import clock
+from runner.arrivals import Times, path_of
 from runner.errors import UsageError
 from runner.ledger import slots as ledger_slots
 from runner.ledger.runs import FLAT
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from typing import Any
 
-    from parsers.light import datetime
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.ledger.sessions import Session
@@ -68,16 +70,21 @@ _BRIEF = {
 }
 
 
+# Of an error they say less than its text.
+_UNCLEAR = ("error", "other")
+
+
 class Line(Struct):
     """Hold one task of the list; unknown figures are None.
 
-    `task` is its title, else its prompt; `place` its directory. `seconds` is the time
-    of its last run. `tokens` and `usd` are those of all its finished runs; `usd` is a
-    floor if calls have no price or were not counted.
+    `task` is its title, else its prompt; `place` its directory. `now` is what a run of
+    it does, and `seconds` the time of its last run. `tokens` and `usd` are those of all
+    its finished runs; `usd` is a floor if calls have no price or were not counted.
     """
 
     row: Mapping[str, Any]
     shown: Shown
+    now: Doing | None
     seconds: float | None
     tokens: int | None
     usd: float | None
@@ -118,9 +125,11 @@ class Line(Struct):
             word = {"limit": "limit until", "time": "at"}.get(told.reason, told.reason)
             return f"{word} {local.strftime(form)}"
         if told.state == "running" and told.reason == "command":
-            return " ".join((told.detail or "").split()[:2])
+            return " ".join(typed(told.detail or "").split()[:2])
         if told.reason in _BRIEF:
             return _BRIEF[told.reason]
+        if told.reason in _UNCLEAR and told.detail:
+            return told.detail
         if told.state in {"running", "failed"} and told.reason:
             return told.reason.replace("_", " ")
         return told.detail or (told.reason or "").replace("_", " ")
@@ -155,9 +164,14 @@ def lines(
     settings: Config,
     states: Collection[str] = STATES,
     text: str | None = None,
+    look: Callable[[RunFiles], Doing] | None = None,
 ) -> list[Line]:
-    """Return the lines of rows (of `listed_sessions`) in some states, with a text."""
-    found = [_line(row, settings) for row in rows]
+    """Return the lines of rows (of `listed_sessions`) in some states, with a text.
+
+    `look` tells what a run does now; by default that is `doing_in`.
+    """
+    look = look or partial(doing_in, settings=settings)
+    found = [_line(row, settings, look) for row in rows]
     if len(states) < len(STATES):
         found = [each for each in found if each.shown.state in states]
     if text is not None:
@@ -169,18 +183,37 @@ def lines(
 def line_of(task: Found, settings: Config) -> Line:
     """Return the line of one task, as it is now."""
     row = task.ledger.sessions.line(task.session.key)
-    return _line(row, settings)
+    return _line(row, settings, partial(doing_in, settings=settings))
 
 
-def doing_in(paths: RunFiles) -> Doing:
-    """Return what a run does now: Codex, or the check after its turn."""
+def files_of(row: Mapping[str, Any], settings: Config) -> RunFiles:
+    """Name the files of the last run of a row."""
+    place = settings.state_home / os.fsdecode(row["directory"])
+    return RunFiles(place, row["last_run"], is_flat=row["layout"] == FLAT)
+
+
+def doing_in(paths: RunFiles, settings: Config, times: Times | None = None) -> Doing:
+    """Return what a run does now: Codex, or the check after its turn.
+
+    `times` is the record of its lines, if it was read before.
+    """
     if os.path.lexists(paths.verify):
-        return Doing(word="verifying", text=None, seconds=0.0)
-    return doing(paths.events)
+        return Doing("verifying", None, 0.0)
+    now = doing(paths.events)
+    if now.since is not None or now.begin is None:
+        return now
+    times = times or Times(path_of(settings.state_home, paths.run_id))
+    began = times.of(now.begin, is_stderr=False)
+    return replace(now, since=began.seconds if began else None)
 
 
-def report_of(session: Session, now: Doing | None, ledger: Ledger) -> dict[str, Any]:
-    """Report what a session is shown as, what it does now, and its last runs."""
+def report_of(
+    session: Session, now: Doing | None, ledger: Ledger, stall: float | None = None
+) -> dict[str, Any]:
+    """Report what a session is shown as, what it does now, and its last runs.
+
+    `stall` are the seconds without progress after which its run is ended.
+    """
     row = ledger.sessions.line(session.key)
     runs = []
     for each in ledger.runs.recent(session.key):
@@ -189,8 +222,23 @@ def report_of(session: Session, now: Doing | None, ledger: Ledger) -> dict[str, 
         runs.append({**{name: each[name] for name in _OF_RUN}, "shown": told})
     return {
         "shown": as_dict(shown(row, (now.word, now.text) if now else None)),
-        "now": now and {"doing": now.word, "text": now.text, "seconds": now.seconds},
+        "now": now and _told(now, stall),
         "recent_runs": runs,
+    }
+
+
+def _told(now: Doing, stall: float | None) -> dict[str, Any]:
+    since = None if now.since is None else clock.at(now.since)
+    ends = None
+    if now.tries and since is not None and stall is not None:
+        ends = clock.iso(clock.after(since, stall))
+    return {
+        "doing": now.word,
+        "text": now.text,
+        "seconds": now.seconds,
+        "since": since and clock.iso(since),
+        "tries": now.tries,
+        "stalls_at": ends,
     }
 
 
@@ -198,12 +246,10 @@ def _searched(line: Line) -> str:
     return f"{line.short_id} {line.row['id']} {line.task} {line.place}".lower()
 
 
-def _line(row: Mapping[str, Any], settings: Config) -> Line:
-    now = None
-    if row["run_state"] == "running":
-        place = settings.state_home / os.fsdecode(row["directory"])
-        is_flat = row["layout"] == FLAT
-        now = doing_in(RunFiles(place, row["last_run"], is_flat=is_flat))
+def _line(
+    row: Mapping[str, Any], settings: Config, look: Callable[[RunFiles], Doing]
+) -> Line:
+    now = look(files_of(row, settings)) if row["run_state"] == "running" else None
     told = shown(row, None if now is None else (now.word, now.text))
     began, ended = row["launched_at"], row["ended_at"]
     seconds = None
@@ -214,6 +260,7 @@ def _line(row: Mapping[str, Any], settings: Config) -> Line:
     return Line(
         row=row,
         shown=told,
+        now=now,
         seconds=seconds,
         tokens=row["tokens"],
         usd=row["usd"] if priced else None,
@@ -252,6 +299,11 @@ _KEYS: Mapping[str, Callable[[Line], Any]] = {
 }
 
 
+def is_paused(ledger: Ledger) -> bool:
+    """Return whether the whole queue is paused."""
+    return any(each.paused for each in ledger_slots.limits(ledger) if not each.name)
+
+
 def slots(ledger: Ledger) -> str | None:
     """Say how many slots are taken; None without a limit."""
     whole = next(iter(ledger_slots.limits(ledger)), None)
@@ -262,10 +314,11 @@ def slots(ledger: Ledger) -> str | None:
     return f"{whole.running} of {whole.slots} slots"
 
 
-def spent_since(ledger: Ledger, since: datetime) -> tuple[float, bool]:
-    """Return the cost of the calls since an instant, and whether it is a floor."""
-    total = usage.gather(ledger, "day", since).total
+def spent_today(ledger: Ledger) -> tuple[float, bool, float | None]:
+    """Return the cost of this day's calls, whether it is a floor, and the budget."""
+    (row,) = ledger.all("budget")
+    total = usage.gather(ledger, "day", clock.today()).total
     if total is None:
-        return 0.0, False
+        return 0.0, False, row["usd_per_day"]
     is_floor = total.unpriced or total.uncounted or total.unknown_cost
-    return total.usd or 0.0, bool(is_floor)
+    return total.usd or 0.0, bool(is_floor), row["usd_per_day"]

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _MOST_PRIORITY = 100
 _COLUMNS = (
-    *("id", "task", "title", "why", "until", "detail", "group", "priority"),
+    *("id", "task", "short_id", "title", "why", "until", "detail", "group", "priority"),
     *("not_before", "expires_at", "queued_at", "prompt"),
 )
 

@@ -56,8 +56,8 @@ _SOON = ("slot", "rate")
 def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) -> Json:
     """Report what is known of a session.
 
-    `last_result` is the answer of the last finished run, null when it has none; then
-    `previous_result` is the answer before. Prompts are previews.
+    `last_result` is the answer of the last run, null while it runs and when it has
+    none; then `previous_result` is the answer before. Prompts are previews.
     """
     session, last = task.session, task.last
     # The run whose settings the next one takes over.
@@ -66,12 +66,12 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
     verdict, exports = last.verdict, session.exports_in(settings.state_home)
     pid = _pid_of_codex(last)
     is_running = isinstance(last.state, Running)
-    now = doing_in(files_of(last.spec)) if is_running else None
+    now = doing_in(files_of(last.spec), settings) if is_running else None
     so_far = [] if last.is_finished else _so_far(last, ledger, settings)
     return {
         "id": session.name,
         **_names(session, record.place_of(pattern) or None),
-        **report_of(session, now, ledger),
+        **report_of(session, now, ledger, last.spec.limits.stall),
         "outcome": last.outcome,
         "error": verdict.error if verdict else None,
         "error_class": verdict.error_class if verdict else None,
@@ -170,7 +170,7 @@ def _queue(prompts: Sequence[Prompt]) -> Json:
     }
 
 
-def wait(
+def wait(  # noqa: PLR0913 - what to wait for, how long, and who is told what
     tasks: Sequence[Found],
     ledger: Ledger,
     settings: Config,
@@ -178,6 +178,7 @@ def wait(
     *,
     for_any: bool = False,
     timeout: float | None = None,
+    watch: Callable[[Sequence[Found]], None] = lambda _: None,
 ) -> Iterator[tuple[Found, bool]]:
     """Wait until sessions no longer run; yield each as it ends, and if it succeeded.
 
@@ -194,6 +195,7 @@ def wait(
             of the latter has failed.
         for_any: end as soon as a session is idle.
         timeout: the time limit in seconds; None is without limit.
+        watch: is called with those that still run, once a second or more often.
 
     Raises:
         WaitTimeoutError: the time is up.
@@ -220,6 +222,7 @@ def wait(
                 yield each, end
             if not left or (for_any and has_ended):
                 return
+            watch([*left])
         if timeout is not None and now - began >= timeout:
             # Codex may have named a thread since.
             names = [each.ledger.sessions.get(each.session.key).name for each in left]
@@ -335,14 +338,11 @@ def _other_writer(session: Session, ledger: Ledger, settings: Config) -> Json | 
 
 def _answers(task: Task, ledger: Ledger) -> Json:
     over, paths = task.over, files_in(task.session, ledger.home)
-    if over is not None and over.has_answer:
-        text = answer_of(over, paths)
-        return {"last_result": text, "previous_result": None}
-    answered = ledger.runs.latest(task.session.key, "answered")
-    if answered is None:
-        return {"last_result": None, "previous_result": None}
-    text = answer_of(answered, paths)
-    previous = {"run": answered.run_id, "text": text}
+    if over is not None and over.has_answer and task.last.is_finished:
+        return {"last_result": answer_of(over, paths), "previous_result": None}
+    answered, previous = ledger.runs.latest(task.session.key, "answered"), None
+    if answered is not None:
+        previous = {"run": answered.run_id, "text": answer_of(answered, paths)}
     return {"last_result": None, "previous_result": previous}
 
 

@@ -29,7 +29,7 @@ _BEFORE_ALL = clock.at(0)
 FIGURES = tuple(
     name for name in UsageTotal.field_names() if name not in {"key", "title"}
 )
-_NOTHING = UsageTotal("", None, **dict.fromkeys(FIGURES, 0))
+NOTHING = UsageTotal("", None, **dict.fromkeys(FIGURES, 0))
 # The number of the runs for which a figure is unknown.
 _UNKNOWN = {
     **dict.fromkeys(SUMMED, "unknown_parts"),
@@ -75,14 +75,14 @@ def gather(ledger: Ledger, by: str, since: datetime | None = None) -> Report:
         by=by,
         since=since,
         lines=tuple(lines),
-        total=line_of(_NOTHING, *whole) if whole else None,
+        total=line_of(NOTHING, *whole) if whole else None,
         not_over=len(unfinished),
     )
 
 
 def line_of(*totals: UsageTotal) -> UsageTotal:
     """Add totals up to one line, with the key and the title of the first."""
-    whole = {**vars(totals[0] if totals else _NOTHING)}
+    whole = {**vars(totals[0] if totals else NOTHING)}
     for each in totals[1:]:
         whole |= {name: whole[name] + getattr(each, name) for name in FIGURES}
     whole["usd"] = round(whole["usd"], _DIGITS)

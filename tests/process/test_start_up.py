@@ -41,7 +41,6 @@ HEAVY = {
     "plumbum",
     "psutil",
     "pydantic",
-    "rich",
     "runner.loopback",
     "socket",
     "ssl",

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 from support import stand_in as script
+from support.commands import Cli
 from support.processes import wait_until
 from support.sabotage import SUPERVISOR, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import Ended, Tasks
-from support.terminal import terminal
+from support.terminal import on_screen, terminal
 
 
 @pytest.fixture
@@ -86,6 +87,34 @@ def test_a_run_that_failed_shows_no_older_answer_as_if_it_were_its_own(
     assert f"Previous Result (run {first}):\nanswer to Begin.\n" in shown
 
 
+def test_while_a_follow_up_runs_the_old_answer_is_the_previous_one(
+    session: Session, codex: StandIn, go: Path, cli: Cli
+) -> None:
+    first = session.runs[0].run_id
+    codex.plays(
+        *script.begin(),
+        script.wait_for(go),
+        script.message("answer to $PROMPT"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    session.send("Go on.")
+
+    status = session.status
+    shown = session.sessions("status", session.id).stdout
+    drawn = on_screen(cli, 80, "status", session.id)
+
+    assert status["state"] == "RUNNING"
+    assert status["last_result"] is None
+    assert status["previous_result"] == {"run": first, "text": "answer to Begin."}
+    assert "Last Result: <none>" in shown
+    assert f"Previous Result (run {first}):\nanswer to Begin.\n" in shown
+    assert ["before", "answer", "to", "Begin."] in [line.split() for line in drawn]
+    go.touch()
+    assert session.wait().code == 0
+    assert session.status["last_result"] == "answer to Go on."
+
+
 def test_what_a_failed_run_has_said_is_its_own_answer(session: Session) -> None:
     session.send("fail halfway")
     session.wait()
@@ -118,7 +147,8 @@ def test_the_answer_of_a_run_that_is_not_over_is_not_there_yet(
     said = session.result()
 
     assert (said.code, said.stdout) == (75, "")
-    assert session.status["last_result"] == "answer to Begin."
+    assert session.status["last_result"] is None
+    assert session.status["previous_result"]["text"] == "answer to Begin."
     session.stop()
     said = session.result()
     assert (said.code, said.stdout) == (1, "")

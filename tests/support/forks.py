@@ -32,7 +32,7 @@ from runner.cli.command import leave
 from runner.process.signals import become_subreaper
 
 # The libraries that commands load when they need them.
-_LIBRARIES = ("genai_prices.data_snapshot", "jsonlines", "plumbum", "rich.console")
+_LIBRARIES = ("genai_prices.data_snapshot", "jsonlines", "plumbum")
 # These are read once: by an interpreter at its start, PATH by plumbum.
 _EARLY = ("LANG", "LC_", "LD_", "PATH", "PYTHON")
 # With this in its environment a command is an interpreter of its own.

@@ -5,6 +5,7 @@ import pty
 import re
 import select
 import subprocess
+import termios
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from support.commands import Cli
 from support.processes import kill, processes_below
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
+_SEQUENCE = re.compile(r"(\x1b\[[?0-9;]*[A-Za-z])")
 # The session leader's first open of a terminal makes it the controlling one.
 _ENTER = 'exec <"$0" >"$0" 2>&1; exec "$@"'
 
@@ -34,6 +36,10 @@ class Terminal:
         process = subprocess.Popen(command, env=dict(env), start_new_session=True)
         self._started.append(process)
         return process
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Give it another size; its programs get SIGWINCH."""
+        termios.tcsetwinsize(self.keyboard, (rows, columns))
 
     def press(self, keys: bytes) -> None:
         os.write(self.keyboard, keys)
@@ -74,6 +80,47 @@ def terminal() -> Iterator[Terminal]:
     finally:
         opened.end()
         os.close(screen)
+
+
+class Picture:
+    """What a terminal shows of what is written to it, as far as our screens need it."""
+
+    def __init__(self) -> None:
+        self.written = ""
+        self.is_whole = False
+        self._rows: dict[int, str] = {}
+        self._row = self._column = 0
+
+    def feed(self, text: str) -> None:
+        self.written += text
+        for number, piece in enumerate(_SEQUENCE.split(text)):
+            if number % 2:
+                self._do(piece[2:-1], piece[-1])
+            elif piece:
+                was, end = self._rows.get(self._row, ""), self._column + len(piece)
+                begin = was[: self._column].ljust(self._column)
+                self._rows[self._row] = begin + piece + was[end:]
+                self._column = end
+
+    def _do(self, code: str, kind: str) -> None:
+        if kind == "H":
+            self._row, self._column = (int(each) - 1 for each in code.split(";"))
+        elif kind == "K":
+            self._rows[self._row] = self._rows.get(self._row, "")[: self._column]
+        elif kind == "J" or code == "?1049":
+            self._rows = {}
+            self.is_whole = kind == "h" if code == "?1049" else self.is_whole
+
+    @property
+    def lines(self) -> list[str]:
+        """Give the rows, from the top."""
+        return [
+            self._rows.get(row, "") for row in range(max(self._rows, default=-1) + 1)
+        ]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
 
 
 def on_screen(cli: Cli, columns: int, *words: str, **more: str) -> list[str]:

@@ -36,7 +36,6 @@ OWNERS = {
     "http.server": ("runner.loopback", "runner.coordinator"),
     "socketserver": ("runner.loopback", "runner.coordinator"),
     "genai_prices": ("parsers.accounting.price_table",),
-    "rich": ("runner.cli",),
 }
 MODULES = modules()
 
@@ -152,7 +151,7 @@ def test_no_module_imports_the_tests() -> None:
 
 
 def test_only_declared_packages_are_imported() -> None:
-    known = {"genai_prices", "jsonlines", "plumbum", "psutil", "rich"}
+    known = {"genai_prices", "jsonlines", "plumbum", "psutil"}
     known |= {"runner", "parsers"}
     everything = {name for path in MODULES.values() for name in imports_of(path)}
 

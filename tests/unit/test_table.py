@@ -2,6 +2,7 @@
 
 import pytest
 
+from runner.cli.look import Look
 from runner.cli.table import Column, drawn, plain
 
 # What a terminal shows in so many columns.
@@ -42,7 +43,7 @@ def test_on_a_terminal_text_from_right_to_left_moves_no_other_cell() -> None:
     title = "\u05e9\u05dc\u05d5\u05dd"
     columns = [Column("T", [title, "abc"]), Column("Tokens", ["1,234", "5"])]
 
-    _, turned, other = drawn([columns]).splitlines()
+    _, turned, other = drawn([columns], Look()).splitlines()
 
     assert turned == f"\u2068{title}\u2069  1,234"
     assert other == "abc   5"

@@ -28,6 +28,7 @@ COMMANDS = {
     "config": "config",
     "notify": "notify",
     "ls": "ls",
+    "top": "ls",
     "archive": "closing",
     "unarchive": "closing",
     "rm": "closing",
@@ -44,6 +45,8 @@ COMMANDS = {
     "uninstall": "disk",
     "completion": "completion",
 }
+# Those that draw on a terminal, and take the options of `look`.
+DRAWN = ("ls", "top", "status", "wait", "queue", "usage", "doctor", "log", "diff")
 # The commands by what one wants to do.
 OVERVIEW = """\
 codex-tasks  Run Codex in the background; ask later what it did and cost.
@@ -52,7 +55,7 @@ run     start               start Codex on a prompt, in the background
         send                give a task its next prompt
         retry               queue the last prompt of a task again
         deliver             deliver a prompt that needs a secret of this shell
-look    ls                  list tasks
+look    ls, top             list tasks; top, or ls --watch: live
         status              what a task does, did, costs and waits for
         log                 what it said and ran (-f: follow)
         result              its last answer

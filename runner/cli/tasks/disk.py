@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 HELP_du = """\
 Show the disk space of the state directory and of log directories, by kind and task.
 
-
   codex-tasks du
-  codex-tasks du --json | jq '.sessions[0]'
+  codex-tasks du --json
 
 0 shown; 1 the ledger cannot be used; 2 wrong usage
 """

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import gc
 
-from parsers.paths import Path
-from runner import clock
-from runner.cli import figures, format, table
+from runner.cli import figures, format, table, task_table
 from runner.cli.options import whole_number
-from runner.cli.output import is_terminal
-from runner.cli.table import GAP, Column
 from runner.errors import UsageError
 from runner.model import TaskState
 from runner.service import listing
@@ -18,24 +14,26 @@ from runner.service.shown import STATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runner.cli.context import Context
+    from runner.cli.look import Styled
     from runner.cli.options import Values
     from runner.service.listing import Line
-
-    Styled = tuple[str, str]
 
 HELP = f"""\
 List tasks: what needs you first, then what runs and waits, then what has ended.
 
+which:
 -a, --all            all of them, archived ones too (default on a terminal: those that
                      have not ended, and the last 20)
 --state STATE+ ...   only these: {", ".join(STATES)}, or {", ".join(TaskState)};
                      repeatable, or with commas
 --filter TEXT        only those with this in id, title, prompt or directory
---sort ORDER         by id, for, cost, tokens, time, title or dir; -cost reverses
 --limit N            at most N tasks
+output:
+-w, --watch          live: redraw what changes; the keys are shown
+--sort ORDER         by id, for, cost, tokens, time, title or dir; -cost reverses
 --header             in a pipe: with a line of headings
 --time-format {{human,iso}}
 
@@ -45,21 +43,32 @@ List tasks: what needs you first, then what runs and waits, then what has ended.
 
 0 listed, also when there are none; 1 the ledger cannot be used; 2 wrong usage
 """
+HELP_top = """\
+List tasks as ls --watch does: live, with keys for what can be done with them.
+
+-a, --all            all of them, archived ones too (default: those that have not ended,
+                     and the last 20)
+--state STATE+ ...   only these states
+--filter TEXT        only those with this in id, title, prompt or directory
+--sort ORDER         by id, for, cost, tokens, time, title or dir; -cost reverses
+
+  codex-tasks top
+  codex-tasks top --state running,held
+
+0 ended with q; 1 the ledger cannot be used; 2 wrong usage, or no terminal
+"""
 _NAMED_AT_MOST = 5
 _ENDED_AT_MOST = 20
-_CARDS_BELOW = 72
-# The heading, and below which width the column is dropped.
 _HEADINGS = ("ID", "STATE", "FOR", "TASK", "DETAIL", "DIR", "TIME", "TOKENS", "COST")
-_DROPPED = (("TOKENS", 112), ("DIR", 104), ("TIME", 96))
-_SHORT_IDS_BELOW, _LONG_DETAILS = 100, 140
 _ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_LEAST_TASK, _MOST_DIR = 16, 12
 
 
 def main(found: Values, context: Context) -> int:
     """List tasks, also those of an older tool that were not imported."""
     wanted, states = _states(found)
     limit = whole_number(found.limit, "--limit", "tasks", least=1)
+    if found.watch:
+        return _watch(wanted, states, found, context)
     context.sweep()
     # All rows live to the end: a third of the time would be the search for garbage.
     gc.disable()
@@ -72,25 +81,51 @@ def main(found: Values, context: Context) -> int:
     # What is left out by a filter does not count.
     is_whole = len(wanted) == len(STATES) and not (found.filter or found.sort)
     most = limit if is_whole else None
-    rows = [row for each in lists for row in each.sessions.listed(states, most)]
-    lines = listing.lines(rows, context.settings, wanted, found.filter)
-    lines = listing.ordered(lines, found.sort)[:limit]
+    screen = None
+    with context.ledger.snapshot():
+        rows = [row for each in lists for row in each.sessions.listed(states, most)]
+        lines = listing.lines(rows, context.settings, wanted, found.filter)
+        lines = listing.ordered(lines, found.sort)[:limit]
+        if context.look.is_drawn and not found.json:
+            screen = _screen(lines, found, context) if rows else _NOTHING
     if found.json:
         context.tell(found, "tasks", {"tasks": [line.to_json() for line in lines]})
-    elif not is_terminal():
+    elif screen is not None:
+        context.output.text(context.look.text(screen))
+    else:
         heads = ["\t".join((*_HEADINGS, "Q"))] if found.header else []
         context.output.lines([*heads, *map(_piped, lines)])
-    elif not lines:
-        context.output.lines([_NOTHING if not rows else "No such tasks."])
-    else:
-        _show(lines, found, context)
     return 0
 
 
-_NOTHING = """\
-No tasks yet.
-start one  codex-tasks start "Fix the failing test"
-older ones codex-tasks import"""
+def main_top(found: Values, context: Context) -> int:
+    """List tasks, live."""
+    vars(found).update(watch=True, json=False, limit=None)
+    return main(found, context)
+
+
+def _watch(
+    wanted: set[str], states: set[TaskState], found: Values, context: Context
+) -> int:
+    from runner.cli.tasks.watch import watch  # noqa: PLC0415 - on a terminal only
+    from runner.service.live import Wish  # noqa: PLC0415 - see above
+
+    listing.ordered([], found.sort)
+    wish = Wish(
+        states=states,
+        wanted=wanted,
+        text=found.filter,
+        order=found.sort,
+        is_all=found.all,
+    )
+    return watch(wish, found, context)
+
+
+_NOTHING: Sequence[Sequence[Styled]] = (
+    [("No tasks yet.", "")],
+    [("start one  ", "dim"), ('codex-tasks start "Fix the failing test"', "bold")],
+    [("older ones ", "dim"), ("codex-tasks import", "bold")],
+)
 
 
 def _states(found: Values) -> tuple[set[str], set[TaskState]]:
@@ -131,95 +166,39 @@ def _piped(line: Line) -> str:
     return text
 
 
-def _show(lines: Sequence[Line], found: Values, context: Context) -> None:
-    """Show a table that fits the terminal, and below it what needs the user."""
-    width = table.width_of_terminal()
-    going = [each for each in lines if not each.has_ended]
-    ended = [each for each in lines if each.has_ended]
-    most = len(ended) if found.all or found.limit else _ENDED_AT_MOST
-    hidden = len(ended) - most
-    shown = lines if found.sort else [*going, *ended]
-    if hidden > 0:
-        kept = {id(each) for each in ended[:most]}
-        shown = [each for each in shown if not each.has_ended or id(each) in kept]
-    ids = {each.short_id: each.short_id for each in shown}
-    if width < _SHORT_IDS_BELOW:
-        ids |= context.ledger.sessions.beginnings(ids)
-    if width < _CARDS_BELOW:
-        context.output.text(table.styled(_cards(shown, ids)))
-    else:
-        context.output.text(table.drawn([_columns(shown, ids, width)]))
-    context.output.lines(["", *_footer(lines, hidden, ids, context)])
-
-
-def _cell(line: Line) -> str:
-    return f"{line.sign} {line.shown.state}"
-
-
-def _columns(lines: Sequence[Line], ids: dict[str, str], width: int) -> list[Column]:
-    states, brief = [each.shown.state for each in lines], width < _LONG_DETAILS
-    ages = [figures.age(each.shown.since) for each in lines]
-    waiting = [f"+{each.waiting}" if each.waiting else "" for each in lines]
-    texts = [format.line(each.brief if brief else each.detail) for each in lines]
-    columns = [
-        Column("ID", [ids[each.short_id] for each in lines]),
-        Column("STATE", [*map(_cell, lines)], styles=[*map(STYLES.get, states)]),
-        Column("FOR", ages, is_right=True, style="dim"),
-        Column("TASK", [format.line(e.task) or "-" for e in lines], least=_LEAST_TASK),
-        Column("DETAIL", texts, least=_LEAST_TASK).cut(max(_LEAST_TASK, width // 4)),
-        Column("DIR", [Path(e.place).name for e in lines], style="dim").cut(_MOST_DIR),
-        Column("TIME", [*map(_time, lines)], is_right=True, style="dim"),
-        Column("TOKENS", [*map(_tokens, lines)], is_right=True, style="dim"),
-        Column("COST", [*map(_cost, lines)], is_right=True),
-        Column("Q", waiting, is_right=True),
-    ]
-    gone = {name for name, least in _DROPPED if width < least}
-    gone |= set() if any(each.waiting for each in lines) else {"Q"}
-    return [column for column in columns if column.heading not in gone]
-
-
-def _time(line: Line) -> str:
-    return "-" if line.seconds is None else figures.span(line.seconds)
-
-
-def _tokens(line: Line) -> str:
-    if line.tokens is None:
-        return "?" if line.has_ended else "-"
-    return figures.tokens(line.tokens)
-
-
-def _cost(line: Line) -> str:
-    if line.usd is None:
-        return "?" if line.has_ended else "-"
-    return figures.money(line.usd, is_floor=line.is_floor)
-
-
-def _cards(lines: Sequence[Line], ids: dict[str, str]) -> Iterator[list[Styled]]:
-    """Write three lines for each task, where a table does not fit."""
-    for each in lines:
-        age, style = figures.age(each.shown.since), STYLES[each.shown.state]
-        yield [(ids[each.short_id], ""), (_cell(each), style), (age, "dim")]
-        yield [(f"  {format.line(each.task) or '-'}", "")]
-        more = [format.line(each.brief), _cost(each)]
-        more += [f"+{each.waiting}"] if each.waiting else []
-        yield [(f"  {GAP.join(filter(None, more))}", "dim")]
+def _screen(
+    lines: Sequence[Line], found: Values, context: Context
+) -> list[Sequence[Styled]]:
+    """Draw a table that fits the terminal, and below it what needs the user."""
+    if not lines:
+        return [[("No such tasks.", "")]]
+    width = context.look.width
+    most = None if found.all or found.limit else _ENDED_AT_MOST
+    shown, hidden = task_table.without_old(lines, most)
+    ids = task_table.ids(shown, width, context.ledger)
+    block = task_table.block(shown, ids, width)
+    rows = [line for row in block.rows for line in row]
+    footer = _footer(lines, hidden, ids, context)
+    ends = [line for each in footer for line in table.wrapped(each, width)]
+    return [*block.heading, *rows, [], *ends]
 
 
 def _footer(
-    lines: Sequence[Line], hidden: int, ids: dict[str, str], context: Context
-) -> list[str]:
+    lines: Sequence[Line], hidden: int, ids: Mapping[str, str], context: Context
+) -> Iterator[list[Styled]]:
     """Say how many there are, what is used, and which task needs the user."""
-    told = [format.count(len(lines), "task")]
     slots = listing.slots(context.ledger)
-    told += [slots] if slots else []
-    usd, is_floor = listing.spent_since(context.ledger, clock.today())
-    told.append(f"today {figures.money(usd, is_floor=is_floor)}")
-    found = ["   ".join(told)]
+    told = [each for each in (slots, task_table.today(context.ledger)) if each]
+    yield [
+        (format.count(len(lines), "task"), "bold"),
+        ("".join(f"   {each}" for each in told), ""),
+    ]
     if hidden > 0:
-        found.append(f"{hidden} more have ended: codex-tasks ls --all")
+        more = f"{hidden:,} more {'has' if hidden == 1 else 'have'} ended: "
+        yield [(more, ""), ("codex-tasks ls --all", "bold")]
     held = [each for each in lines if each.shown.state == "held"]
     if held:
         who = "1 task needs" if len(held) == 1 else f"{len(held)} tasks need"
         names = " ".join(ids[each.short_id] for each in held[:_NAMED_AT_MOST])
-        found.append(f"! {who} you: codex-tasks status {names}")
-    return found
+        fix = (f"codex-tasks status {names}", "bold")
+        yield [("!", STYLES["held"]), (f" {who} you: ", ""), fix]

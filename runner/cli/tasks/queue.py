@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from parsers.struct import replace
-from runner.cli import format, table
+from runner.cli import figures, format, table, waits
 from runner.cli.options import refuse, whole_number
-from runner.cli.output import is_terminal
 from runner.cli.table import Column
 from runner.errors import UsageError
 from runner.ledger import edits
 from runner.prompt import read
-from runner.service import queue
+from runner.service import listing, queue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runner.cli.context import Context
+    from runner.cli.look import Styled
     from runner.cli.options import Values
     from runner.ledger.sessions import Session
 
@@ -132,13 +132,15 @@ def main(found: Values, context: Context) -> int:
         context.tell(found, "queue", {"prompts": rows})
     elif not rows:
         context.output.lines(["Nothing waits."])
+    elif context.look.is_drawn:
+        context.output.text(_screen(rows, context))
     else:
         _show(rows, context)
     return 0
 
 
 def _show(rows: list[dict[str, Any]], context: Context) -> None:
-    """Show a table of what waits."""
+    """Write a table of what waits, for a program or a file."""
     whys = [each["why"] or "next" for each in rows]
     details = [
         " ".join(
@@ -146,18 +148,57 @@ def _show(rows: list[dict[str, Any]], context: Context) -> None:
         )
         for each in rows
     ]
-    number = Column("#", [str(each["id"]) for each in rows], is_right=True)
-    task = Column("Task", [each["task"] for each in rows])
-    last = [
+    columns = [
+        Column("#", [str(each["id"]) for each in rows], is_right=True),
+        Column("Task", [each["task"] for each in rows]),
         Column("Why", whys),
-        Column("Detail", [format.line(each or "-") for each in details], least=_LEAST),
-        Column("Prompt", [format.line(each["prompt"]) for each in rows], least=_LEAST),
+        Column("Detail", [format.line(each or "-") for each in details]),
+        Column("Prompt", [format.line(each["prompt"]) for each in rows]),
     ]
-    if not is_terminal():
-        context.output.lines(table.plain([number, task, *last]))
-        return
-    brief = replace(task, cells=table.beginnings(task.cells))
-    context.output.text(table.drawn([[number, each, *last] for each in (task, brief)]))
+    context.output.lines(table.plain(columns))
+
+
+def _screen(rows: list[dict[str, Any]], context: Context) -> str:
+    """Draw what waits for the width of the terminal."""
+    look = context.look
+    drawn = table.drawn(
+        [
+            [
+                Column("#", [str(each["id"]) for each in rows], is_right=True, room=2),
+                Column("TASK", [each["short_id"] for each in rows]),
+                Column(
+                    "PROMPT", [format.line(e["prompt"]) for e in rows], least=_LEAST
+                ),
+                Column(
+                    "WAITS FOR",
+                    [*map(waits.reason, rows)],
+                    least=_LEAST,
+                    styles=[*map(waits.style, rows)],
+                ),
+                Column(
+                    "FOR",
+                    [figures.age(each["queued_at"]) for each in rows],
+                    is_right=True,
+                    style="dim",
+                    room=3,
+                ),
+            ]
+        ],
+        look,
+    )
+    tasks = len({each["short_id"] for each in rows})
+    told = f" of {format.count(tasks, 'task')}"
+    slots = listing.slots(context.ledger)
+    footer: list[list[Styled]] = [
+        [],
+        [
+            (format.count(len(rows), "prompt"), "bold"),
+            (f"{told}{f'   {slots}' if slots else ''}", ""),
+        ],
+        [("codex-tasks queue edit|rm|move #", "bold"), (" changes one", "dim")],
+    ]
+    lines = [line for each in footer for line in table.wrapped(each, look.width)]
+    return drawn + look.text(lines)
 
 
 def _remove(words: list[str], _found: Values, context: Context) -> None:

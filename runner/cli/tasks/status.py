@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from parsers.struct import replace
 from runner import config
-from runner.cli import format, status_screen, table
+from runner.cli import format, status_screen
 from runner.cli.options import refuse
-from runner.cli.output import is_terminal, pretty
+from runner.cli.output import pretty
 from runner.errors import RunnerError, WaitTimeoutError
 from runner.model import TaskState
 from runner.service import status
@@ -81,9 +81,8 @@ def main(found: Values, context: Context) -> int:
         context.output.lines([pretty(reports[0])])
     elif found.json:
         context.tell(found, "tasks", {"tasks": reports})
-    elif reports and is_terminal() and found.time_format == "human":
-        width = table.width_of_terminal()
-        context.output.text(status_screen.screen(reports, width))
+    elif reports and context.look.is_drawn and found.time_format == "human":
+        context.output.text(status_screen.screen(reports, context.look))
     elif reports:
         context.output.lines(format.blocks(reports, found.time_format))
     elif not tasks:

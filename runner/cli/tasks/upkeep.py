@@ -19,11 +19,13 @@ from runner.model import CodexOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from runner.cli.context import Context
+    from runner.cli.look import Styled
     from runner.cli.options import Values
     from runner.service.compare import Difference
+    from runner.service.doctor import Check
     from runner.service.findings import Finding
 
 HELP = """\
@@ -128,8 +130,33 @@ def main(found: Values, context: Context) -> int:
         ),
     )
     checks = examine_tasks(words, context.settings)
-    context.tell(found, "checks", checks_json(checks), checks_shown(checks))
+    if context.look.is_drawn and not found.json:
+        lines = _checks(checks, context.look.width)
+        context.output.text(context.look.text(lines))
+    else:
+        context.tell(found, "checks", checks_json(checks), checks_shown(checks))
     return 0 if all(check.is_good for check in checks) else 1
+
+
+def _checks(checks: Sequence[Check], width: int) -> Iterator[Sequence[Styled]]:
+    """Draw checks, each with its fix, and how many problems there are."""
+    from runner.cli import table  # noqa: PLC0415 - on a terminal only
+
+    longest = max(len(check.name) for check in checks) + len(table.GAP)
+    indent = len("✓ ok    ") + longest
+    for check in checks:
+        said = [(visible(" ".join(check.detail.split())), "")]
+        first, *rest = table.wrapped(said, max(width - indent, 20))
+        sign, style = ("✓ ok    ", "green") if check.is_good else ("✗ fail  ", "red")
+        yield [(sign, style), (f"{check.name:<{longest}}", ""), *first]
+        if check.fix:
+            fix = [(f"→ {visible(' '.join(check.fix.split()))}", "bold")]
+            rest += table.wrapped(fix, max(width - indent, 20))
+        yield from ([(" " * indent, ""), *line] for line in rest)
+    bad = sum(not check.is_good for check in checks)
+    yield []
+    told = f"{count(bad, 'problem')}  (exit 1)" if bad else "no problems"
+    yield [(told, "bold" if bad else "")]
 
 
 def main_verify(found: Values, context: Context) -> int:

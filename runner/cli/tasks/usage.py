@@ -7,15 +7,14 @@ import gc
 from parsers.run_summary import dollars
 from parsers.struct import as_dict
 from runner import clock
-from runner.cli import format, table
-from runner.cli.output import is_terminal
+from runner.cli import format, table, usage_screen
 from runner.cli.table import Column
 from runner.service import usage
 from runner.service.lookup import older_tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from runner.cli.context import Context
     from runner.cli.options import Values
@@ -46,11 +45,6 @@ Price the runs that have no price; a known price stays as it is.
 
 0 done; 1 the ledger cannot be used; 2 wrong usage
 """
-_EIGHTHS = " ▏▎▍▌▋▊▉"
-_WIDEST_BAR = 24
-_NARROWEST_BAR = 6
-_NARROWEST = 13
-_WIDEST_TITLE = 32
 _FIGURES = {
     "Input": "input_tokens",
     "Cached": "cached_input_tokens",
@@ -59,12 +53,7 @@ _FIGURES = {
     "Cost": "usd",
 }
 _PARTS = ("Input", "Cached", "Output")
-# An unknown figure is written short, but never left out.
 _NOTE = " + {} unknown"
-_SHORT_NOTE = " +{}?"
-# Columns that a narrow terminal leaves out, the first ones together.
-_GIVE_WAY = (*_PARTS, "Title", "Runs", "Tokens")
-_KILO = 1000
 
 
 def main(found: Values, context: Context) -> int:
@@ -80,8 +69,8 @@ def main(found: Values, context: Context) -> int:
         context.note("tasks of an older tool are not counted: codex-tasks import")
     if found.json:
         context.tell(found, "usage", _json(report))
-    elif report.total is not None and is_terminal():
-        context.output.text(drawn(report))
+    elif report.total is not None and context.look.is_drawn:
+        context.output.text(usage_screen.drawn(report, context.look))
     elif report.total is not None:
         context.output.lines(plain(report))
     elif not report.not_over:
@@ -126,58 +115,26 @@ def _json(report: Report) -> dict[str, object]:
 
 def plain(report: Report) -> list[str]:
     """Write the rows and the total as aligned text, with exact figures."""
-    return table.plain(_columns(report, "{:,}".format))
+    return table.plain(_columns(report))
 
 
-def drawn(report: Report) -> str:
-    """Draw the same for the width of the terminal, with a bar for each row."""
-    full, terse = (_columns(report, _short, note) for note in (_NOTE, _SHORT_NOTE))
-    if full[-1].heading == "Title":
-        full.insert(1, full.pop().cut(_WIDEST_TITLE))
-    brief = full
-    if report.by == "session":
-        key = Column(full[0].heading, table.beginnings(full[0].cells))
-        brief, terse = [key, *full[1:]], [key, *terse[1:]]
-    tables = [
-        full,
-        _without(3, full),
-        *(_without(count, brief) for count in (3, 4)),
-        *(_without(count, terse) for count in (4, 5, 6)),
-    ]
-    return table.drawn(tables, has_total=True, more=lambda room: _bars(report, room))
-
-
-def _without(count: int, columns: Sequence[Column]) -> list[Column]:
-    gone = _GIVE_WAY[:count]
-    return [column for column in columns if column.heading not in gone]
-
-
-def _columns(
-    report: Report, figure: Callable[[int], str], note: str = _NOTE
-) -> list[Column]:
+def _columns(report: Report) -> list[Column]:
     lines = [*report.lines, *([report.total] if report.total else [])]
     columns = [
         Column(
             report.by.capitalize(),
             [*(format.line(line.key) for line in report.lines), "total"],
-            least=None if report.by == "session" else _NARROWEST,
-            is_end_kept=report.by == "repo",
         ),
         Column("Runs", [f"{line.runs:,}" for line in lines], is_right=True),
     ]
-    for name in _FIGURES:
-        style = "green" if name == "Cost" else ""
-        cells = _cells(name, lines, figure, note)
-        columns.append(Column(name, cells, is_right=True, style=style))
+    columns += [Column(n, _cells(n, lines), is_right=True) for n in _FIGURES]
     if any(line.title for line in lines):
         titles = [format.line(line.title or "") for line in lines]
-        columns.append(Column("Title", titles, least=_NARROWEST, style="dim"))
+        columns.append(Column("Title", titles))
     return columns
 
 
-def _cells(
-    name: str, lines: Sequence[UsageTotal], figure: Callable[[int], str], note: str
-) -> list[str]:
+def _cells(name: str, lines: Sequence[UsageTotal]) -> list[str]:
     """Write a column of figures, each with the number of runs that it lacks."""
     texts, notes = [], []
     for line in lines:
@@ -187,13 +144,13 @@ def _cells(
         elif name in _PARTS:
             # A part is marked where it lacks more runs than the total.
             missing = line.unknown_parts if line.unknown_parts > missing else 0
-        text, more = "unknown", note.format(missing) if missing else ""
+        text, more = "unknown", _NOTE.format(missing) if missing else ""
         sign = "≥ " if line.uncounted else ""
         if number is not None and name != "Cost":
-            text = sign + figure(number)
+            text = f"{sign}{number:,}"
         elif found := dollars(number, line.unpriced, sign, "${:,.4f}"):
             text, calls = found
-            more = calls * (note is _NOTE) + more
+            more = calls + more
         texts.append(text)
         notes.append("" if number is None else more)
     width = max(map(len, notes), default=0)
@@ -201,31 +158,3 @@ def _cells(
         text if text == "unknown" else text + note.ljust(width)
         for text, note in zip(texts, notes, strict=True)
     ]
-
-
-def _bars(report: Report, room: int) -> Column | None:
-    """Draw each row's share of the most expensive row; of tokens without costs."""
-    if room < _NARROWEST_BAR or not report.lines:
-        return None
-    has_cost = any(line.usd for line in report.lines)
-    sizes = [
-        (line.usd if has_cost else line.total_tokens) or 0 for line in report.lines
-    ]
-    largest, bars = max(sizes) or 1, []
-    for size in sizes:
-        # In eighths of a character, at least one for a share above 0.
-        eighths = round(size / largest * min(room, _WIDEST_BAR) * 8)
-        full, rest = divmod(max(eighths, 1) if size > 0 else 0, 8)
-        bars.append("█" * full + _EIGHTHS[rest].strip())
-    return Column("Slice", [*bars, ""], style="cyan")
-
-
-def _short(number: int) -> str:
-    """Write a number in three or four digits: 1234567 as 1.23M."""
-    if number < 10 * _KILO:
-        return f"{number:,}"
-    value, units = number / _KILO, iter("kMGT")
-    unit = next(units)
-    while value >= _KILO - 0.5 and (larger := next(units, "")):
-        value, unit = value / _KILO, larger
-    return f"{value:#.3g}".rstrip(".") + unit
