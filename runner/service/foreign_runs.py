@@ -139,7 +139,7 @@ def matched(part: History, rollout: History | None) -> History:
             is_dated=True,
         )
         runs.append(run)
-    return replace(part, places=rollout.places if rollout else (), runs=tuple(runs))
+    return replace(part, parts=rollout.parts if rollout else (), runs=tuple(runs))
 
 
 def _words(prompt: str | None) -> str:
@@ -220,10 +220,10 @@ class Maker:
         part, named = self._part, {}
         for run in part.runs:
             named[run.place] = run.facts.agent_threads
-        agents = [named.get(place, ()) for place in part.places]
-        thread = part.session_id or ""
-        found = read_turns(self._rollouts, thread, part.places, agents)
-        return dict(zip(part.places, found, strict=False))
+        agents = [named.get(place, ()) for place, _ in part.parts]
+        turns = [turn for _, turn in part.parts]
+        found = read_turns(self._rollouts, part.session_id or "", turns, agents)
+        return {place: each for (place, _), each in zip(part.parts, found, strict=True)}
 
     def _spec(self, place: int, run_id: RunId) -> Spec:
         part, run = self._part, self._part.runs[place]
