@@ -80,8 +80,8 @@ def _parts_of(paths: Sequence[Path]) -> list[_Part]:
     found, before = [], Usage()
     for turn in turns:
         ended, failure, _ = turn.end(header.cli_version)
-        told = eventlines.events(None, turn.items.values(), ended, failure)
-        facts = replace(eventlines.facts_of_events(told), usage=turn.usage)
+        facts = eventlines.facts_of_turn(None, turn.items.values(), ended, failure)
+        facts = replace(facts, usage=turn.usage)
         share, before = turn.usage and turn.usage - before, turn.usage or before
         found.append(_Part(turn.place, sources.instant(turn.at), facts, share))
     return found

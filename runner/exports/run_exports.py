@@ -180,9 +180,9 @@ def _error_of(verdict: Verdict) -> str | None:
     return f"{verdict.outcome}: {verdict.error}"
 
 
-def write_meta(run: Run, data: Json | None = None) -> None:
+def write_meta(run: Run) -> None:
     """Write `meta.json`; raise FileFault when that fails."""
-    files.export(files_of(run.spec).meta, render_meta(run, data))
+    files.export(files_of(run.spec).meta, render_meta(run))
 
 
 def write_records(run: Run) -> None:
@@ -213,7 +213,7 @@ def write_end(
         attempt(lambda: files.append_text(paths.log, text))
     if copy := run.spec.report.json_out:
         attempt(lambda: files.copy_to(Path(copy), render_summary(run, data)))
-    attempt(lambda: write_meta(run, data))
+    attempt(lambda: files.export(paths.meta, render_meta(run, data)))
 
 
 def note_directory(state_home: Path, directory: str) -> None:

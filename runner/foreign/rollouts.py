@@ -15,7 +15,7 @@ from parsers.accounting.tokens import read_usage
 from parsers.facts import Facts
 from parsers.light import pattern, suppress
 from parsers.rollouts import records
-from parsers.rollouts.items import Call, command, item_of, read_item
+from parsers.rollouts.items import Call, item_of, read_item
 from parsers.rollouts.read import HEADER_BYTES, read_header, with_parts
 from parsers.rollouts.records import seconds_between
 from parsers.rollouts.thread import Header, Rollout, Turn
@@ -57,7 +57,6 @@ _ANSWERS: Final = ("function_call_output", "custom_tool_call_output")
 _CALL_ID: Final = pattern(rb'"call_id":"([^"\\]+)"')
 _COMMAND: Final = pattern(rb'"item":\{"type":"CommandExecution","id":"([^"\\]+)"')
 _SUCCEEDED: Final = b',"exit_code":0,'
-_DONE: Final = command("", "", 0)
 _ALL: Final = 100.0  # percent
 # Up to this version a turn that failed is written as completed, without an answer.
 _SILENT_ON_FAILURE: Final = (0, 142)
@@ -191,8 +190,7 @@ def _run(
     rollout: tuple[Path, int],
 ) -> ForeignRun:
     ended, failure, error_class = turn.end(header.cli_version)
-    items, usage = turn.items.values(), turn.usage
-    told = eventlines.events(header.thread_id, items, ended, failure, usage)
+    told = (header.thread_id, turn.items.values(), ended, failure, turn.usage)
     began_at = sources.instant(turn.at) or created_at
     return ForeignRun(
         number=number,
@@ -200,7 +198,7 @@ def _run(
         turn_id=turn.turn_id,
         rollout=rollout,
         prompt=turn.prompt,
-        facts=eventlines.facts_of_events(told),
+        facts=eventlines.facts_of_turn(*told),
         started_at=began_at,
         ended_at=max(began_at, sources.instant(turn.ended_at) or began_at),
         error_class=error_class,
@@ -300,7 +298,7 @@ class _Turn:
         if kind in records.CALLS:
             self._is_answered, self._calls[call_id] = False, line
         elif kind == b"item_completed":
-            self._keep(call_id, _DONE)
+            self._keep(call_id, eventlines.DONE)
         elif call_id in self.items:
             self._calls.pop(call_id, None)
         return kind not in records.ANSWERS or call_id not in self._calls
