@@ -199,8 +199,12 @@ class Runs:
             return self._ledger.sessions.set_thread(run.session, thread, exports)
 
     def begin_turn(self, run_id: str) -> None:
-        """Record that Codex has begun the turn: the prompt is delivered."""
-        self._ledger.write("begin_turn", run_id=run_id)
+        """Record durably that Codex has begun the turn: the prompt is delivered.
+
+        After a power cut it would be delivered a second time.
+        """
+        with self._ledger.transaction(is_durable=True):
+            self._ledger.change("begin_turn", run_id=run_id)
 
     def finish(self, run: Run, now: Run, *, is_judged: bool = False) -> None:
         """Finish a run with its prompt, session and usage, in one durable transaction.

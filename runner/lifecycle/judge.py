@@ -83,12 +83,14 @@ class Evidence(Struct):
     `exit` is empty when no supervisor was there to wait for Codex. `is_launched` is
     false without proof that Codex was started, `has_begun` without proof that it began
     the turn. `told` is the verdict of a supervisor that could store it in a file only.
+    `is_restarted` is true when the machine was restarted since the run was launched.
     """
 
     exit: Exit
     told: Verdict | None = None
     is_launched: bool = True
     has_begun: bool = True
+    is_restarted: bool = False
     refusal: str | None = None
     ending: Ending = Ending.NONE
     failure: str | None = None
@@ -158,11 +160,12 @@ def _without_terminal_event(evidence: Evidence) -> Verdict:
     words, code = _words(evidence), evidence.exit.process_exit_code
     number = _signal_of(evidence)
     if code is None and number is None:
-        if not evidence.is_launched and not words:
-            error = "its supervisor was killed, perhaps before it started Codex"
-            return verdict(Outcome.LOST, error)
         said = f"; last error: {words}" if words else ""
         error = f"Codex and its supervisor ended without a terminal event{said}"
+        if not evidence.is_launched and not words:
+            error = "its supervisor was killed, perhaps before it started Codex"
+        if evidence.is_restarted:
+            error += "; the machine was restarted"
         return verdict(Outcome.LOST, error)
     if number is not None:
         said = f": {words}" if words else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from parsers.light import signal
 from parsers.struct import replace
 from runner import clock, files
 from runner.accounting import prices
@@ -201,15 +202,26 @@ class SuperviseLoop:
         is_shown = is_stored and run.spec.is_flat
         recorder.pipe.send(**(run_exports.end_of(run) if is_shown else {"finished": 1}))
         has_next_turn = self._check is not None and not run.has_succeeded
-        deliver_after(recorder, self._settings, has_next_turn=has_next_turn)
+        starts = not self._is_terminated()
+        if starts:
+            deliver_after(recorder, self._settings, has_next_turn=has_next_turn)
         self._guarded(lambda: self._notifier.tell(run.run_id))
         # What was just sent needs no timer.
-        recorder.attempt(lambda: timer.wake(ledger, self._settings))
+        recorder.attempt(lambda: timer.wake(ledger, self._settings, starts=starts))
         # From now on the session may be archived or removed.
         recorder.attempt(lambda: ledger.runs.note_exported(run.run_id))
         self._notifier.wait(self._inbox, STOP_SIGNALS)
         recorder.attempt(ledger.back_up_daily)
         recorder.add_late_warnings()
+
+    def _is_terminated(self) -> bool:
+        """Return whether this process was sent TERM, as by a unit or system that stops.
+
+        What it started then would be ended with it, in the middle of its turn.
+        """
+        cause, number, _ = self._cause or (None, 0, None)
+        is_sent = cause is Cause.SIGNAL and number == signal.SIGTERM
+        return is_sent or signal.SIGTERM in signal.sigpending()
 
     def _guarded(self, step: Callable[[], bool | None]) -> bool:
         """Run a step and return its result, or False when it failed.
