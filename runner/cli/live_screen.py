@@ -121,7 +121,8 @@ def drawn(view: View, width: int, height: int, top: int) -> tuple[Lines, int]:
     end: Lines = [[], bottom]
     if parts.events and view.lines:
         end = [*_pane(view, width, parts.events), *end]
-    return [*lines, *[[]] * (height - len(lines) - len(end)), *end], top
+    lines += [[]] * (height - len(lines) - len(end))
+    return [table.clipped(each, width) for each in (*lines, *end)], top
 
 
 def help_lines(height: int) -> Lines:
@@ -150,7 +151,7 @@ def _summary(view: View, width: int) -> Sequence[Styled]:
     used = sum(table.width_of(text) for text, _ in left)
     right = f"{now:%H:%M:%S}"
     if used + len(today) + len(right) + 4 <= width:
-        right = f"{today}   {right}"
+        right = f"{today}{'   ' if width >= _WIDE else '  '}{right}"
     return [*left, (" " * (width - used - len(right)), ""), (right, "dim")]
 
 
@@ -220,5 +221,7 @@ def _keys(width: int, *, is_paused: bool) -> list[Styled]:
         told.pop(gone or "", None)
         if len("   ".join(f"{key} {what}" for key, what in told.items())) <= width:
             break
-    pairs = [((key, "bold"), (f" {what}   ", "dim")) for key, what in told.items()]
-    return [part for pair in pairs for part in pair]
+    parts: list[Styled] = []
+    for key, what in told.items():
+        parts += [("   " * bool(parts), ""), (key, "bold"), (f" {what}", "dim")]
+    return parts
