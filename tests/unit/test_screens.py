@@ -155,7 +155,7 @@ def watched(width: int, height: int, selected: int = 1) -> "list[Sequence[Styled
     )
     view = View(
         lines=tasks(),
-        ids=ids(width),
+        ids=lambda _: ids(width),
         selected=selected,
         spent=(18.42, True, 40.0),
         slots="3 of 3 slots",
