@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from parsers.exec_events.items import typed
 from parsers.struct import Struct
 from runner import clock
 from runner.cli import figures, format, table, task_table
@@ -11,7 +10,7 @@ from runner.service.listing import SIGNS, STYLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from runner.cli.look import Styled
     from runner.service.listing import Line
@@ -56,12 +55,12 @@ _MOST_EVENTS = 14
 class View(Struct):
     """Hold what is shown.
 
-    `ids` says how each short id is shown, `selected` is the index of a line, `about`
-    says which tasks are shown; `bottom` stands in place of the keys.
+    `ids` tells how the short ids of lines are shown, `selected` is the index of a line,
+    `about` says which tasks are shown; `bottom` stands in place of the keys.
     """
 
     lines: Sequence[Line]
-    ids: Mapping[str, str]
+    ids: Callable[[Sequence[Line]], Mapping[str, str]]
     selected: int
     spent: tuple[float, bool, float | None]
     slots: str | None = None
@@ -106,9 +105,10 @@ def drawn(view: View, width: int, height: int, top: int) -> tuple[Lines, int]:
     fit = max(parts.rows // parts.tall, 1)
     top = min(max(top, view.selected - fit + 1, 0), view.selected)
     top = max(min(top, len(view.lines) - fit), 0)
-    shown = task_table.block(view.lines, view.ids, width, is_live=True)
+    seen = view.lines[top : top + fit]
+    shown = task_table.block(seen, view.ids(seen), width, is_live=True)
     lines: Lines = [_summary(view, width), [(view.about, "dim")], *shown.heading]
-    for number, row in enumerate(shown.rows[top : top + fit], top):
+    for number, row in enumerate(shown.rows, top):
         lines += (
             [_selected(each, width) for each in row]
             if (number == view.selected)
@@ -121,7 +121,8 @@ def drawn(view: View, width: int, height: int, top: int) -> tuple[Lines, int]:
     end: Lines = [[], bottom]
     if parts.events and view.lines:
         end = [*_pane(view, width, parts.events), *end]
-    return [*lines, *[[]] * (height - len(lines) - len(end)), *end], top
+    lines += [[]] * (height - len(lines) - len(end))
+    return [table.clipped(each, width) for each in (*lines, *end)], top
 
 
 def help_lines(height: int) -> Lines:
@@ -150,7 +151,7 @@ def _summary(view: View, width: int) -> Sequence[Styled]:
     used = sum(table.width_of(text) for text, _ in left)
     right = f"{now:%H:%M:%S}"
     if used + len(today) + len(right) + 4 <= width:
-        right = f"{today}   {right}"
+        right = f"{today}{'   ' if width >= _WIDE else '  '}{right}"
     return [*left, (" " * (width - used - len(right)), ""), (right, "dim")]
 
 
@@ -203,8 +204,10 @@ def _ends(line: Line) -> Iterator[tuple[str, str, str, str]]:
         is_command, told = now.word == "command", [took] if took else []
         if now.seconds >= _AGO_SECONDS and quiet != took:
             told.append(f"last output {quiet} ago")
+        if now.tries:
+            told.append(format.count(now.tries, "message"))
         if not is_command:
-            about = typed(now.text or "")
+            about = "" if now.tries else format.line(now.text or "")
             told.insert(0, f"{now.word}{f': {about}' if about else ''}")
         style = "yellow" * (now.word == "reconnecting")
         yield "now", "$" * is_command, ", ".join(told), style
@@ -220,5 +223,7 @@ def _keys(width: int, *, is_paused: bool) -> list[Styled]:
         told.pop(gone or "", None)
         if len("   ".join(f"{key} {what}" for key, what in told.items())) <= width:
             break
-    pairs = [((key, "bold"), (f" {what}   ", "dim")) for key, what in told.items()]
-    return [part for pair in pairs for part in pair]
+    parts: list[Styled] = []
+    for key, what in told.items():
+        parts += [("   " * bool(parts), ""), (key, "bold"), (f" {what}", "dim")]
+    return parts

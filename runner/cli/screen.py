@@ -9,6 +9,7 @@ import os
 import select
 
 from parsers.light import contextmanager, pattern, signal, suppress
+from runner.cli.look import SELECTED
 from runner.cli.output import Output, ReaderGoneError
 from runner.cli.table import width_of
 from runner.process.signals import arrivals, recorded, suspend
@@ -95,7 +96,9 @@ class Screen:
         for number, line in enumerate(lines):
             was = self._lines[number] if self._lines else []
             if line != was:
-                width = sum(width_of(part) for part, _ in line)
+                text_of_it = "".join(part for part, _ in line)
+                is_selected = any(style == SELECTED for _, style in line)
+                width = width_of(text_of_it if is_selected else text_of_it.rstrip())
                 # At the right edge the terminal would erase the last character.
                 rest = "" if width >= self.width else "\x1b[K"
                 text += f"\x1b[{number + 1};1H{self._look.line(line)}{rest}"

@@ -80,6 +80,18 @@ def shortened(text: str, width: int, *, is_end_kept: bool = False) -> str:
     return f"{text[: fitting(text, width - 1)].rstrip()}…"
 
 
+def clipped(parts: Sequence[Styled], width: int) -> Sequence[Styled]:
+    """Cut a line of styled texts to a width."""
+    kept: list[Styled] = []
+    for text, style in parts:
+        count = fitting(text, width)
+        kept.append((text[:count], style))
+        width -= width_of(text[:count])
+        if count < len(text):
+            break
+    return kept
+
+
 def wrapped(parts: Sequence[Styled], width: int) -> list[list[Styled]]:
     """Break styled texts into lines of a width, between words where it can be."""
     lines: list[list[Styled]] = [[]]

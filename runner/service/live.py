@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 # Those that have ended are not all read, if no filter asks for it.
 ENDED_AT_MOST = 20
 # How often all tasks are read, however often the ledger changes.
-_FULL_SECONDS = 5.0
+_FULL_SECONDS = 10.0
+# Of these the first ones are shown.
+_MOST_LINES = 500
 # A killed supervisor leaves the ledger as it is.
 _SWEEP_SECONDS = 10.0
 _END_BYTES = 1 << 16
@@ -81,6 +83,7 @@ class Live:
         self._rows: Sequence[Mapping[str, Any]] = []
         self._runs: dict[str, _Run] = {}
         self.faults: Sequence[str] = ()
+        self.left_out = 0
         self.slots: str | None = None
         self.is_paused = False
         self.spent: tuple[float, bool, float | None] = (0.0, False, None)
@@ -97,6 +100,9 @@ class Live:
         if has_changed or wish != self._wish:
             self._version, self._read, self._wish = version, now, wish
             self._take(wish)
+        return self._lines(wish)
+
+    def _lines(self, wish: Wish) -> list[Line]:
         found = listing.lines(
             self._rows, self._settings, wish.wanted, wish.text, self._doing
         )
@@ -105,10 +111,15 @@ class Live:
     def _take(self, wish: Wish) -> None:
         """Read the ledger."""
         with self._ledger.snapshot():
-            self._rows = self._ledger.sessions.listed(wish.states, wish.most)
+            rows = self._ledger.sessions.listed(wish.states, wish.most)
             self.slots = listing.slots(self._ledger)
             self.spent = listing.spent_today(self._ledger)
             self.is_paused = listing.is_paused(self._ledger)
+        self._rows, self.left_out = rows, 0
+        if len(rows) > _MOST_LINES:
+            found = self._lines(wish)
+            self._rows = [each.row for each in found[:_MOST_LINES]]
+            self.left_out = max(len(found) - _MOST_LINES, 0)
         living = {row["last_run"] for row in self._rows}
         self._runs = {name: run for name, run in self._runs.items() if name in living}
 
@@ -188,7 +199,9 @@ def _told(event: events.Event) -> tuple[str, str] | None:
             return "$", items.typed(command)
         case events.ItemEvent(phase="completed", item=item):
             return _completed(item)
-        case events.ErrorReported(message=text) | events.TurnFailed(message=text):
+        case events.ErrorReported(message=text, is_reconnect=is_lost):
+            return "note" if is_lost else "error", text
+        case events.TurnFailed(message=text):
             return "error", text
         case _:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from parsers.struct import replace
 from runner import clock
@@ -132,7 +133,7 @@ class _Watch:
         parts = live_screen.layout(width, height, len(self._lines))
         view = View(
             lines=self._lines,
-            ids=task_table.ids(self._lines, width, self._context.ledger),
+            ids=partial(task_table.ids, width=width, ledger=self._context.ledger),
             selected=self._index(self._lines),
             spent=self._live.spent,
             slots=self._live.slots,
@@ -148,6 +149,8 @@ class _Watch:
         """Say which tasks are shown, where that is not the usual."""
         told = [f"by {self._wish.order.lstrip('-')}"] if self._wish.order else []
         told += [f"with {self._wish.text}"] if self._wish.text else []
+        if (more := self._live.left_out) > 0:
+            told.append(f"{more:,} more are not shown: / finds them")
         return "   ".join(told)
 
     def _bottom(self) -> Sequence[Styled]:
