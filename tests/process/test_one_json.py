@@ -51,7 +51,7 @@ def test_every_command_prints_one_object(
 
     _queue(say, task)
     _keep(say, task)
-    rest = {"diff", "merge", "restore", *_JSON_LINES}
+    rest = {"diff", "merge", "restore", "top", *_JSON_LINES}
     assert kinds.keys() == COMMANDS.keys() - rest
     known = {path.stem for path in schemas.SCHEMAS.iterdir()}
     assert set(kinds.values()) <= known
