@@ -7,6 +7,8 @@ success.
 
 from __future__ import annotations
 
+import os
+
 from parsers.error_classes import OTHER, classify
 from parsers.light import StrEnum, signal
 from parsers.struct import Struct, replace
@@ -73,6 +75,19 @@ class Exit(Struct):
     cause: Cause | None = None
     cause_value: float = 0
     reason: str | None = None
+
+
+def exit_of(status: int | None, ended: tuple[Cause, float, str | None] | None) -> Exit:
+    """Return how Codex exited: its wait status, and why the supervisor ended it."""
+    cause, value, reason = ended or (None, 0, None)
+    code = None if status is None else os.waitstatus_to_exitcode(status)
+    return Exit(
+        process_exit_code=code if code is not None and code >= 0 else None,
+        signal=-code if code is not None and code < 0 else None,
+        cause=cause,
+        cause_value=value,
+        reason=reason,
+    )
 
 
 class Evidence(Struct):
