@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from parsers.light import signal
 from runner.config import RUN_MARKER
+from runner.lifecycle.judge import Cause
 from runner.lifecycle.queue import deliver_all, deliver_next
 from runner.model import OUTCOMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
+    from runner.lifecycle.judge import Exit
     from runner.supervisor.recorder import RunRecorder
+
+
+def is_terminated(ended: Exit) -> bool:
+    """Return whether this process was sent TERM, as by a unit or system that stops.
+
+    What it started then would be ended with it, in the middle of its turn.
+    """
+    is_sent = ended.cause is Cause.SIGNAL and ended.cause_value == signal.SIGTERM
+    return is_sent or signal.SIGTERM in signal.sigpending()
 
 
 def deliver_after(

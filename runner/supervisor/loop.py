@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from parsers.light import signal
 from parsers.struct import replace
 from runner import clock, files
 from runner.accounting import prices
@@ -45,7 +44,7 @@ from runner.supervisor import timer as _timer  # noqa: F401 - as above
 from runner.supervisor.beside import Beside
 from runner.supervisor.changes import ChangesWatch
 from runner.supervisor.check import Check
-from runner.supervisor.delivery import deliver_after
+from runner.supervisor.delivery import deliver_after, is_terminated
 from runner.supervisor.limits import LimitsWatch
 from runner.tail import RunTail
 
@@ -206,8 +205,7 @@ class SuperviseLoop:
         is_shown = is_stored and run.spec.is_flat
         recorder.pipe.send(**(run_exports.end_of(run) if is_shown else {"finished": 1}))
         has_next_turn = self._check is not None and not run.has_succeeded
-        starts = not self._is_terminated()
-        if starts:
+        if starts := not is_terminated(exit_of(self._status, self._cause)):
             deliver_after(recorder, self._settings, has_next_turn=has_next_turn)
         self._guarded(lambda: self._notifier.tell(run.run_id))
         # What was just sent needs no timer.
@@ -217,15 +215,6 @@ class SuperviseLoop:
         self._notifier.wait(self._inbox, STOP_SIGNALS)
         recorder.attempt(ledger.back_up_daily)
         recorder.add_late_warnings()
-
-    def _is_terminated(self) -> bool:
-        """Return whether this process was sent TERM, as by a unit or system that stops.
-
-        What it started then would be ended with it, in the middle of its turn.
-        """
-        cause, number, _ = self._cause or (None, 0, None)
-        is_sent = cause is Cause.SIGNAL and number == signal.SIGTERM
-        return is_sent or signal.SIGTERM in signal.sigpending()
 
     def _guarded(self, step: Callable[[], bool | None]) -> bool:
         """Run a step and return its result, or False when it failed.
