@@ -248,17 +248,17 @@ def _settings(
     for begin, _, names in _statements(data, path):
         for name, value in names.items():
             where, key = f"{path}:{begin + 1}", KEYS.get(name)
-            wrong = None
+            wrong, hint = None, ""
             if key is None:
-                wrong = f"no setting {name!r} (codex-tasks config lists them)"
+                wrong, hint = f"no setting {name!r}", "codex-tasks config lists them"
             elif not key.holds(value):
                 wrong = f"{name}: {_shown(key, value)} is not {key.what}"
             elif is_foreign and not key.may_repository(value):
                 wrong = f"{name}: a repository cannot set it to {_shown(key, value)}"
-                wrong += f" ({NAME} of the state directory can)"
+                hint = f"{NAME} of the state directory can"
             if wrong is not None:
                 message = f"{where}: {wrong}"
-                raise UsageError(message)
+                raise UsageError(message, hint)
             yield where, name, value
 
 

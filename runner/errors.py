@@ -1,29 +1,29 @@
-"""The tree of errors that a command shows as one line, each with its exit code.
+"""The tree of errors that a command shows: its exit code, and its word in JSON.
 
-RunnerError
-├── UsageError            2   the command line or a file it names is wrong
-│   └── UnpricedError     2   a budget in USD, and a model without a price
-├── NoSuchTaskError       3   the ledger has no such task
-│   └── RemovedTaskError  3   another process has just removed it
-├── NoSuchRunError        3   the ledger has no such run, or no longer
-│   └── UnknownRunError   2   a run id of the command line is unknown
-├── NotRunError           1   the task has had no run yet
-├── WaitTimeoutError    124   the wait took too long
-├── RunnerFault           1   a full disk, a missing permission, no memory
-│   ├── FileFault         1   one file operation, with the path and the reason
-│   └── LedgerFault       1   the database cannot be opened, read or written
-│       └── ConflictFault 1   a constraint of its schema refuses the change
-├── SessionBusyError     75   another run holds the session
-│   ├── LeftRunningError 75   its runs have left processes running
-│   └── QuitWaitsError   75   a `/quit` waits in its queue
-├── NoSlotError          75   slots, a pause or the start rate allow no run now
-├── RefusedPromptError    1   the queue cannot take or change a prompt
-├── MigrationError       75   runs of the previous version are not finished
-├── ArchivedError         1   the session is archived
-├── UnmergedError         1   its worktree has work that is nowhere else
-├── InvalidTransitionError   an event that the state of a run does not allow
-└── StaleStateError       1   a record was changed since it was read
-    └── AlreadyDeliveredError   another run has delivered the prompt
+RunnerError                  1  failed
+├── UsageError               2  usage         the command line or a file it names
+│   └── UnpricedError        2  unpriced      a budget in USD, a model without a price
+├── NoSuchTaskError          3  no_such_task  the ledger has no such task
+│   └── RemovedTaskError     3  removed       another process has just removed it
+├── NoSuchRunError           3  no_such_run   the ledger has no such run, or no longer
+│   └── UnknownRunError      2  no_such_run   a run id of the command line is unknown
+├── NotRunError              1  not_run       the task has had no run yet
+├── WaitTimeoutError       124  timeout       the wait took too long
+├── RunnerFault              1  machine       a full disk, a missing permission
+│   ├── FileFault            1  file          one file operation, with path and reason
+│   └── LedgerFault          1  ledger        the database cannot be read or written
+│       └── ConflictFault    1  ledger        a constraint of its schema refuses it
+├── SessionBusyError        75  busy          another run holds the session
+│   ├── LeftRunningError    75  left_running  its runs have left processes running
+│   └── QuitWaitsError      75  quit_waits    a `/quit` waits in its queue
+├── NoSlotError             75  no_slot       slots, a pause or the start rate
+├── RefusedPromptError       1  refused       the queue cannot take or change a prompt
+├── MigrationError          75  migration     runs of the previous version go on
+├── ArchivedError            1  archived      the session is archived
+├── UnmergedError            1  unmerged      its worktree has work that is nowhere else
+├── InvalidTransitionError   1  failed        an event that a run's state does not allow
+└── StaleStateError          1  stale         a record was changed since it was read
+    └── AlreadyDeliveredError   stale         another run has delivered the prompt
 """
 
 from __future__ import annotations
@@ -48,25 +48,36 @@ def is_resource_exhaustion(error: OSError) -> bool:
 
 
 class RunnerError(Exception):
-    """Base class: one line with the problem, the value and the fix, the `hint`."""
+    """Base class: the problem with its value, and the fix, which is the `hint`.
+
+    As a text it is one line with both. `code` is its word in JSON.
+    """
 
     exit_code: int = 1
-    hint = ""
+    code = "failed"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(f"{message} ({hint})" if hint else message)
+        self.message, self.hint = message, hint
 
 
 class UsageError(RunnerError):
     """Refuse a command line, or a file that it names."""
 
     exit_code = 2
+    code = "usage"
 
 
 class UnpricedError(UsageError):
     """Refuse a budget in USD for a model without a price."""
 
+    code = "unpriced"
+
     def __init__(self, max_usd: float, reason: str) -> None:
         super().__init__(
-            f"--max-usd {max_usd:g}: {reason} (use --max-tokens, add the price to"
-            " prices.toml, or name another model with --model)"
+            f"--max-usd {max_usd:g}: {reason}",
+            "use --max-tokens, add the price to prices.toml, or name another model with"
+            " --model",
         )
 
 
@@ -74,6 +85,7 @@ class NoSuchRunError(RunnerError):
     """Report a run without a row: usually its session has just been removed."""
 
     exit_code = 3
+    code = "no_such_run"
 
     def __init__(self, run_id: str, looked_in: str) -> None:
         super().__init__(f"no run {run_id!r} is known (looked in {looked_in})")
@@ -82,8 +94,10 @@ class NoSuchRunError(RunnerError):
 class NotRunError(RunnerError):
     """Report a task whose first prompt still waits, or was canceled."""
 
+    code = "not_run"
+
     def __init__(self, name: str) -> None:
-        super().__init__(f"task {name} has not run yet (codex-tasks queue {name})")
+        super().__init__(f"task {name} has not run yet", f"codex-tasks queue {name}")
 
 
 class UnknownRunError(NoSuchRunError):
@@ -96,16 +110,20 @@ class NoSuchTaskError(RunnerError):
     """Report a task that is not in the ledger."""
 
     exit_code = 3
+    code = "no_such_task"
 
     def __init__(self, text: str) -> None:
         super().__init__(
             f"no task {text!r}: name one by its short id (4 digits or more), its thread"
-            " id (6 or more), a run id or its title (codex-tasks ls -a lists them)"
+            " id (6 or more), a run id or its title",
+            "codex-tasks ls -a lists them",
         )
 
 
 class RemovedTaskError(NoSuchTaskError):
     """Report a task that another process has just removed."""
+
+    code = "removed"
 
     def __init__(self) -> None:
         RunnerError.__init__(self, "the task was removed meanwhile")
@@ -115,25 +133,30 @@ class WaitTimeoutError(RunnerError):
     """Report that a wait took too long."""
 
     exit_code = 124
+    code = "timeout"
 
 
 class RunnerFault(RunnerError):
     """Report an error of the machine, not of the caller."""
 
+    code = "machine"
+
 
 class FileFault(RunnerFault):
     """Report one failed file operation, with a hint if given."""
 
+    code = "file"
+
     def __init__(
         self, doing: str, path: Path | str, cause: OSError, hint: str = ""
     ) -> None:
-        self.hint = hint
-        reason = f"{cause.strerror or cause}" + (f" ({hint})" if hint else "")
-        super().__init__(f"cannot {doing} {path}: {reason}")
+        super().__init__(f"cannot {doing} {path}: {cause.strerror or cause}", hint)
 
 
 class LedgerFault(RunnerFault):
     """Report that the ledger cannot be used."""
+
+    code = "ledger"
 
     def __init__(
         self,
@@ -141,8 +164,7 @@ class LedgerFault(RunnerFault):
         reason: str,
         hint: str = "set CODEX_RUNNER_HOME to use another state directory",
     ) -> None:
-        self.reason, self.hint = reason, hint
-        super().__init__(f"cannot use the ledger {path}: {reason} ({hint})")
+        super().__init__(f"cannot use the ledger {path}: {reason}", hint)
         self.reason = reason
 
 
@@ -157,6 +179,7 @@ class SessionBusyError(RunnerError):
     """
 
     exit_code = 75
+    code = "busy"
     holder = ""
     pid: int | None = None
 
@@ -171,57 +194,61 @@ class SessionBusyError(RunnerError):
         what = f"run {holder} holds it"
         if pid is not None:
             what = f"another program writes it, pid {pid or 'unknown'}"
-        super().__init__(f"session {session_id} is busy: {what} ({hint})")
+        super().__init__(f"session {session_id} is busy: {what}", hint)
         self.holder, self.pid = holder, pid
 
 
 class LeftRunningError(SessionBusyError):
     """Refuse to remove a session whose run has left processes running."""
 
+    code = "left_running"
+
     def __init__(self, session_id: str, left: str) -> None:
-        RunnerError.__init__(
-            self,
-            f"session {session_id} has left running: {left} (codex-tasks stop ends"
-            " them)",
-        )
+        what = f"session {session_id} has left running: {left}"
+        RunnerError.__init__(self, what, "codex-tasks stop ends them")
 
 
 class QuitWaitsError(SessionBusyError):
     """Refuse a prompt behind a waiting `/quit`: it would never be delivered."""
 
+    code = "quit_waits"
+
     def __init__(self, name: str, number: int) -> None:
-        RunnerError.__init__(
-            self,
-            f"task {name} accepts no prompts: a /quit waits (prompt {number});"
-            " codex-tasks stop cancels it",
-        )
+        what = f"task {name} accepts no prompts: a /quit waits (prompt {number})"
+        RunnerError.__init__(self, what, f"codex-tasks stop {name} cancels it")
 
 
 class NoSlotError(RunnerError):
     """Refuse a run that slots, a pause or the start rate do not allow now."""
 
     exit_code = 75
+    code = "no_slot"
 
 
 class RefusedPromptError(RunnerError):
     """Refuse to queue or to change a prompt."""
+
+    code = "refused"
 
 
 class MigrationError(RunnerError):
     """Report that runs of the previous version are not finished, with the fix."""
 
     exit_code = 75
+    code = "migration"
 
     def __init__(self, runs: Sequence[str]) -> None:
         super().__init__(
             "this state directory is of the previous version, and runs in it are not"
-            f" finished: {', '.join(runs)} (codex-tasks migrate waits for them,"
-            " codex-tasks migrate --stop stops them)"
+            f" finished: {', '.join(runs)}",
+            "codex-tasks migrate waits for them, codex-tasks migrate --stop stops them",
         )
 
 
 class StaleStateError(RunnerError):
     """Report that a record was changed since it was read."""
+
+    code = "stale"
 
     def __init__(self, run_id: str, expected: str) -> None:
         super().__init__(f"run {run_id} is no longer {expected}")
@@ -237,18 +264,21 @@ class AlreadyDeliveredError(StaleStateError):
 class ArchivedError(RunnerError):
     """Refuse to resume a session that is archived."""
 
+    code = "archived"
+
     def __init__(self, session_id: str) -> None:
-        super().__init__(
-            f"task {session_id} is ARCHIVED: run codex-tasks unarchive first"
-        )
+        what = f"task {session_id} is ARCHIVED"
+        super().__init__(what, f"codex-tasks unarchive {session_id}")
 
 
 class UnmergedError(RunnerError):
     """Refuse to remove work that is nowhere else."""
 
+    code = "unmerged"
+
     def __init__(self, name: str, why: str) -> None:
         super().__init__(
-            f"task {name} {why} (codex-tasks merge merges it, rm --force removes it)"
+            f"task {name} {why}", "codex-tasks merge merges it, rm --force removes it"
         )
 
 

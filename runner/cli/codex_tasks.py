@@ -10,6 +10,7 @@ from runner.cli import tasks
 from runner.cli.command import enter, leave
 from runner.cli.context import Context
 from runner.cli.options import SCREEN_OPTIONS, read_plain
+from runner.cli.output import Output, has_json
 from runner.cli.tasks import COMMANDS, DRAWN, OVERVIEW, WORDS
 from runner.errors import UsageError
 
@@ -26,6 +27,7 @@ PROG = "codex-tasks"
 _DESTRUCTIVE = ("rm", "prune", "stop", "uninstall", "restore")
 # They raise or show themselves that a file of settings is wrong.
 _UNNOTED = ("start", "send", "config", "completion")
+_JSON = "--json   print one JSON object, also of an error (docs/schemas)\n"
 _EXIT_CODES = """\
 exit codes: 0 done; 1 failed, with the reason; 2 wrong usage; 3 no such task; 75 the
 task is busy; 124 waited too long; 130 interrupted; 141 standard output was
@@ -41,40 +43,42 @@ with `-`.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return enter(lambda settings: _command(words, settings))
+    output = Output()
+    as_json = output if has_json(words) else None
+    return enter(lambda settings: _command(words, settings, output), as_json)
 
 
-def _command(words: list[str], settings: Config) -> int:
+def _command(words: list[str], settings: Config, output: Output) -> int:
     if words and words[0] in COMMANDS:
         command = load(words[0])
         found = read_plain(command.options, words[1:], {})
         if found is None:
             found = parser_of(words[0], command).values(words[1:])
-        context = Context(settings, found)
+        context = Context(settings, output, found)
         if words[0] not in _UNNOTED:
             context.notes(config_files.explain(settings)[1])
         return command.main(found, context)
     if words and words[0] == "help":
-        return _help(words[1:], settings)
+        return _help(words[1:], settings, output)
     if words and not words[0].startswith("-"):
-        raise UsageError(_unknown(words))
+        raise _unknown(words)
     if words:
         whole_parser().values(words)
-    Context(settings).output.lines([OVERVIEW])
+    output.lines([OVERVIEW])
     return 0 if words else UsageError.exit_code
 
 
-def _help(words: list[str], settings: Config) -> int:
+def _help(words: list[str], settings: Config, output: Output) -> int:
     """Show the help of a command, or the list of all."""
     if words and words[0] in COMMANDS:
-        return _command([words[0], "--help"], settings)
+        return _command([words[0], "--help"], settings, output)
     if words:
-        raise UsageError(_unknown(words))
-    Context(settings).output.lines([OVERVIEW])
+        raise _unknown(words)
+    output.lines([OVERVIEW])
     return 0
 
 
-def _unknown(words: list[str]) -> str:
+def _unknown(words: list[str]) -> UsageError:
     """Say that there is no such command, and which one may be meant.
 
     A command that destroys is suggested only for a word that means it.
@@ -89,9 +93,8 @@ def _unknown(words: list[str]) -> str:
     if found:
         from shlex import join  # noqa: PLC0415 - as above
 
-        lines = [join([PROG, each, *rest]) for each in found]
-        way = f"did you mean {' or '.join(lines)}?"
-    return f"no command {name!r} ({way})"
+        way = " or ".join(join([PROG, each, *rest]) for each in found)
+    return UsageError(f"there is no command {name!r}", way)
 
 
 class Command(Struct):
@@ -110,9 +113,12 @@ def load(name: str) -> Command:
     module = sys.modules[place]
     part = f"_{name}" if hasattr(module, f"main_{name}") else ""
     main, words = (getattr(module, f"{each}{part}") for each in ("main", "HELP"))
-    summary, *options, examples = words.split("\n\n")
-    table = "".join(options) + (f"\n{SCREEN_OPTIONS}" if name in DRAWN else "")
-    return Command(main=main, summary=summary, options=table, examples=examples)
+    summary, *rest, examples = words.split("\n\n")
+    options = "".join(rest)
+    if "\n--json " not in f"\n{options}":
+        options = f"{_JSON}{options}"
+    options += f"\n{SCREEN_OPTIONS}" if name in DRAWN else ""
+    return Command(main=main, summary=summary, options=options, examples=examples)
 
 
 def parser_of(name: str, command: Command) -> Parser:

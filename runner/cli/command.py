@@ -1,4 +1,4 @@
-"""Run a command: its settings, its exit code, and its errors as one line each."""
+"""Run a command: its settings, its exit code, and its errors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from parsers.light import suppress
 from parsers.struct import replace
 from runner import config
-from runner.cli.output import ReaderGoneError, note
-from runner.errors import RunnerError, UsageError
+from runner.cli.output import ReaderGoneError, document, error_json, report
+from runner.errors import RunnerError, RunnerFault, UsageError
 from runner.model import EXIT_INTERRUPTED, EXIT_READER_GONE
 
 TYPE_CHECKING = False
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
 
+    from runner.cli.output import Output
     from runner.config import Config
 
 
@@ -28,8 +29,21 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def enter(command: Callable[[Config], int]) -> int:
-    """Run a command and return its exit code; an error is one line on stderr."""
+class InterruptedCommandError(RunnerError):
+    """Report a Ctrl-C; said in JSON only."""
+
+    exit_code = EXIT_INTERRUPTED
+    code = "interrupted"
+
+
+def enter(command: Callable[[Config], int], output: Output | None = None) -> int:
+    """Run a command and return its exit code; show its error on standard error.
+
+    Args:
+        command: the command.
+        output: where an error is an object, too (--json): unless the object of the
+            command is there already.
+    """
     try:
         # Codex gets the caller's umask; files of this suite are private.
         umask = os.umask(0o077)
@@ -37,16 +51,20 @@ def enter(command: Callable[[Config], int]) -> int:
     except ReaderGoneError:
         return EXIT_READER_GONE
     except RunnerError as error:
-        note(str(error))
-        return error.exit_code
+        wrong = error
     except OSError as error:
-        return _refused(error)
+        wrong = _refused(error)
     except (ImportError, MemoryError) as error:
         # Loading a shared library fails with ImportError when memory is short.
-        note(str(error) or "there is not enough memory")
-        return 1
+        wrong = RunnerFault(str(error) or "there is not enough memory")
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        wrong = InterruptedCommandError("interrupted")
+    if not isinstance(wrong, InterruptedCommandError):
+        report(wrong)
+    if output is not None and output.is_empty:
+        with suppress(ReaderGoneError, RunnerError):
+            output.lines([document("error", {"error": error_json(wrong)})])
+    return wrong.exit_code
 
 
 def line_of(words: Sequence[str]) -> list[str]:
@@ -62,16 +80,15 @@ def enter_scope(settings: Config) -> NoReturn:
     containment.enter_scope([sys.executable, *sys.orig_argv[1:]], settings)
 
 
-def _refused(error: OSError) -> int:
+def _refused(error: OSError) -> RunnerError:
     if isinstance(error, FileNotFoundError) and error.filename is None:
         # A relative path fails when the current directory is gone.
         try:
             os.getcwd()  # noqa: PTH109 - pathlib would do no more
         except FileNotFoundError:
-            note("the current directory is gone: change to one that exists")
-            return UsageError.exit_code
+            message = "the current directory is gone: change to one that exists"
+            return UsageError(message)
     # No module handles these: a name that is too long, a directory on the way that may
     # not be searched.
     place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-    note(f"{place}{error.strerror or error}")
-    return 1
+    return RunnerFault(f"{place}{error.strerror or error}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 
 from parsers.light import contextmanager, suppress
-from runner.cli.output import Output, note
-from runner.errors import LedgerFault, RunnerError
+from runner.cli.output import Output, document, error_json, note, pretty, report
+from runner.errors import LedgerFault, RunnerError, RunnerFault
 from runner.ledger.ledger import Ledger
 from runner.model import TaskState
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from runner.service.older import OlderTasks
 
 
+# The variable that asks for the JSON of version 0.2.
+_FORM, _OLD_FORM = "CODEX_RUNNER_JSON", "0.2"
 _OLDER = (
     "this state directory has tasks of an older codex-tasks, which are shown as they"
     " are (codex-tasks import imports them, with their usage)"
@@ -31,11 +33,37 @@ _OLDER = (
 class Context:
     """Open the ledger and standard output on first use."""
 
-    def __init__(self, settings: Config, found: Values | None = None) -> None:
+    def __init__(
+        self,
+        settings: Config,
+        output: Output | None = None,
+        found: Values | None = None,
+    ) -> None:
         self.settings = settings
-        self.output = Output()
+        self.output = output or Output()
         self._found = vars(found) if found else {}
         self._noted: set[str] = set()
+        self._errors: list[dict[str, str | None]] = []
+
+    def tell(
+        self,
+        found: Values,
+        kind: str,
+        told: Mapping[str, object],
+        lines: Iterable[str] = (),
+    ) -> None:
+        """Print the object of a command with --json, else lines for people.
+
+        The object has the errors of single tasks, too. What was a bare list in version
+        0.2 is one again with CODEX_RUNNER_JSON=0.2.
+        """
+        if not found.json:
+            self.output.lines(lines)
+        elif kind == "tasks" and self.settings.environment.get(_FORM) == _OLD_FORM:
+            self.output.lines([pretty(told["tasks"])])
+        else:
+            errors = {"errors": self._errors} if self._errors else {}
+            self.output.lines([document(kind, {**told, **errors})])
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -53,6 +81,22 @@ class Context:
     def is_coloured(self) -> bool:
         """Whether standard output has colours."""
         return self.look.has_colour
+
+    def tell_sent(
+        self, found: Values, key: int, run_id: str | None, lines: Iterable[str] = ()
+    ) -> None:
+        """Print what became of a prompt: the run that it has started, or that it waits.
+
+        `waiting` are the numbers of all prompts of its task that wait.
+        """
+        if not found.json:
+            self.output.lines(lines)
+            return
+        session, waiting = self.ledger.sessions.get(key), self.ledger.queue.waiting(key)
+        names = {"id": session.name, "short_id": session.short_id}
+        more = {"session_id": session.thread, "run_id": run_id}
+        numbers = [prompt.id for prompt in waiting]
+        self.tell(found, "sent", {**names, **more, "waiting": numbers})
 
     def sweep(self) -> Mapping[int, str]:
         """Judge abandoned runs and deliver prompts, before the ledger is read.
@@ -152,11 +196,17 @@ class Context:
         if why := containment.warning(self.settings, is_queued=is_queued):
             note(why)
 
-    @staticmethod
-    def fault(name: str, error: Exception) -> None:
-        """Write the error of one of several tasks, which is named once."""
-        text = str(error)
-        note(text if name in text else f"{name}: {text}")
+    def fault(self, name: str, error: RunnerError | OSError) -> int:
+        """Write the error of one of several tasks; return the exit code."""
+        if isinstance(error, OSError):
+            error = RunnerFault(str(error))
+        report(error, name)
+        self.keep(error, name)
+        return error.exit_code
+
+    def keep(self, error: RunnerError, name: str = "") -> None:
+        """Add an error to the object that the command prints."""
+        self._errors.append(error_json(error, name))
 
     def notes(self, texts: Iterable[str]) -> None:
         """Write notes; a text that was a note before is not repeated."""

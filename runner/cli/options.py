@@ -166,15 +166,15 @@ def _is_plain(option: Option, value: object) -> bool:
     return not is_odd and (not option.choices or value in option.choices)
 
 
-def refuse(*cases: tuple[object, str]) -> None:
-    """Raise the message of the first case that holds.
+def refuse(*cases: tuple[object, str] | tuple[object, str, str]) -> None:
+    """Raise the message of the first case that holds; a third part is the hint.
 
     Raises:
         UsageError: a case holds.
     """
-    for holds, message in cases:
+    for holds, *told in cases:
         if holds:
-            raise UsageError(message)
+            raise UsageError(*told)
 
 
 def sandbox_of(found: Values) -> str | None:

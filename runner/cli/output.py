@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from runner.errors import RunnerError
     from runner.service.doctor import Check
 
 
@@ -34,10 +35,11 @@ class Output:
     """
 
     def __init__(self) -> None:
-        self._is_at_line_start = True
+        self.is_empty = self._is_at_line_start = True
 
     def text(self, text: str) -> None:
         """Write a piece of running text."""
+        self.is_empty = self.is_empty and not text
         rest = memoryview(text.encode(errors="surrogateescape"))
         while rest:
             try:
@@ -76,6 +78,18 @@ class Output:
                 raise ReaderGoneError
 
 
+class Silence(Output):
+    """Write nothing, where the object of --json comes at the end."""
+
+    def text(self, text: str) -> None:
+        """Write nothing."""
+
+
+def has_json(words: Sequence[str]) -> bool:
+    """Return whether `--json` is among the options of a command line."""
+    return "--json" in (words[: words.index("--")] if "--" in words else words)
+
+
 def is_terminal() -> bool:
     """Return whether standard output is a terminal; it may be closed."""
     return os.isatty(1)
@@ -91,17 +105,40 @@ def note(text: str, *, is_interrupting: bool = False) -> None:
         is_interrupting: a terminal may just have shown a `^C` where it would begin.
     """
     name = Path(sys.argv[0]).name.removesuffix(".py")
-    line = " ".join(f"{name}: {text}".splitlines())
+    start = "\n" if is_interrupting and os.isatty(2) else ""
+    _to_people(f"{start}{_one_line(f'{name}: {text}')}\n")
+
+
+def report(error: RunnerError, name: str = "") -> None:
+    """Write an error for people: what is wrong, and in a second line the fix.
+
+    `name` is the one of several tasks that has it.
+    """
+    has_name = not name or name in error.message
+    text = error.message if has_name else f"{name}: {error.message}"
+    fix = f"fix:   {_one_line(error.hint)}\n" if error.hint else ""
+    _to_people(f"{_one_line(f'error: {text}')}\n{fix}")
+
+
+def error_json(error: RunnerError, name: str = "") -> dict[str, str | None]:
+    """Build the object of an error, with the task that has it, of several."""
+    told = {"code": error.code, "message": error.message, "hint": error.hint or None}
+    return {**told, "task": name} if name else told
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.splitlines())
     try:
-        line = visible(line)
+        return visible(line)
     except (OSError, MemoryError):
         # When the process has no descriptor left, no module can be imported.
-        line = line.encode("unicode_escape").decode("ascii")
-    if is_interrupting and os.isatty(2):
-        line = f"\n{line}"
+        return line.encode("unicode_escape").decode("ascii")
+
+
+def _to_people(text: str) -> None:
     with suppress(OSError):
         # Not through sys.stderr: a signal handler may run in the middle of a write.
-        os.write(2, f"{line}\n".encode(errors="backslashreplace"))
+        os.write(2, text.encode(errors="backslashreplace"))
 
 
 def write_error(text: str) -> None:
@@ -133,24 +170,32 @@ def pretty(value: object) -> str:
     return json_text.dumps(value, indent=2)
 
 
-def pretty_rows(rows: Sequence[Mapping[str, object]]) -> str:
-    """Write a list of flat objects as `pretty` does, many times as fast.
+def document(kind: str, told: Mapping[str, object]) -> str:
+    """Write the object that a command prints with --json (docs/schemas).
 
-    Python's encoder in C does not indent, but takes a separator that does.
+    Objects in a list have a line each: Python's encoder in C does not indent, and the
+    one that does takes ten times as long.
     """
-    if not rows:
-        return "[]"
-    text = json_text.dumps(rows, separators=(",\n    ", ": "))
-    # Inside of a string a newline is escaped.
-    body = text[2:-2].replace("},\n    {", "\n  },\n  {\n    ")
-    return f"[\n  {{\n    {body}\n  }}\n]"
+    parts = [f'"schema": "codex-runner/{kind}/1"']
+    for name, value in told.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            rows = ",\n    ".join(map(json_text.dumps, value))
+            text = f"[\n    {rows}\n  ]"
+        else:
+            text = json_text.dumps(value)
+        parts.append(f"{json_text.dumps(name)}: {text}")
+    body = ",\n  ".join(parts)
+    return f"{{\n  {body}\n}}"
 
 
-def checks_shown(checks: Sequence[Check], *, as_json: bool) -> list[str]:
-    """Write the checks of a doctor as JSON, or one line each with the fix."""
-    if as_json:
-        is_good = all(check.is_good for check in checks)
-        return [pretty({"ok": is_good, "checks": [as_dict(each) for each in checks]})]
+def checks_json(checks: Sequence[Check]) -> dict[str, object]:
+    """Build the object of the checks of a doctor."""
+    is_good = all(check.is_good for check in checks)
+    return {"ok": is_good, "checks": [as_dict(each) for each in checks]}
+
+
+def checks_shown(checks: Sequence[Check]) -> list[str]:
+    """Write the checks of a doctor, one line each with the fix."""
     return [
         visible(
             f"{'ok  ' if check.is_good else 'FAIL'} {check.name}:"

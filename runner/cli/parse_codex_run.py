@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import sys
 
-from parsers import loose_json
+from parsers import json_lines, loose_json
 from parsers.paths import Path
 from parsers.run_summary import bound, dollars, doubts, known_total
 from runner import files
 from runner.cli.command import enter, leave
 from runner.cli.options import read_plain, refuse
-from runner.cli.output import Output, compact, is_terminal, note, visible
+from runner.cli.output import (
+    Output,
+    compact,
+    document,
+    error_json,
+    has_json,
+    is_terminal,
+    note,
+    report,
+    visible,
+)
 from runner.errors import RunnerError
 from runner.ledger import record
 
@@ -35,6 +45,7 @@ RUN_ID ...      a run of the ledger; a task (short id, thread id or title): its 
 --log-dir DIR   directory of runs that are not in the ledger [default: runs]
 --format {json,text}  json: one object a line (default for one run); text: one line for
                 people (default for several; a table on a terminal)
+--json          one JSON object, also of an error (docs/schemas)
 --json-out FILE  write a copy of the summary
 """
 _EPILOG = """\
@@ -56,7 +67,11 @@ a file or the ledger cannot be read or written; 2 wrong usage, or no such file o
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
-    return enter(lambda settings: _command(parse(words), settings))
+    output = Output()
+    return enter(
+        lambda settings: _command(parse(words), settings, output),
+        output if has_json(words) else None,
+    )
 
 
 def parse(argv: Sequence[str]) -> Values:
@@ -106,7 +121,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def _command(wanted: Values, settings: Config) -> int:
+def _command(wanted: Values, settings: Config, output: Output) -> int:
     # Importing the parsers costs 40 ms, which --help should not wait for.
     from runner.service import summarize  # noqa: PLC0415
 
@@ -125,7 +140,7 @@ def _command(wanted: Values, settings: Config) -> int:
     found = [each for each in told if isinstance(each, dict)]
     faults = [each for each in told if isinstance(each, RunnerError)]
     for fault in faults:
-        note(str(fault))
+        report(fault)
     code = max((fault.exit_code for fault in faults), default=0)
     for doubt in (each for summary in found for each in doubts(summary["warnings"])):
         note(doubt)
@@ -133,14 +148,21 @@ def _command(wanted: Values, settings: Config) -> int:
         copy = Path(wanted.json_out).absolute()
         files.copy_to(copy, record.encode(found[0], indent=2))
     usual = "text" if len(wanted.run_id + wanted.log) > 1 else "json"
-    _show(found, wanted.format or usual, settings)
+    if wanted.json:
+        errors = {"errors": [*map(error_json, faults)]} if faults else {}
+        output.lines([document("run", {"runs": found, **errors})])
+    else:
+        _show(found, wanted.format or usual, output, settings)
     return code
 
 
-def _show(found: list[dict[str, object]], wanted: str, settings: Config) -> None:
-    output = Output()
-    if wanted == "json":
-        output.lines(compact(each) for each in found)
+def _show(
+    found: list[dict[str, object]], wanted: str, output: Output, settings: Config
+) -> None:
+    if wanted == "json" and len(found) > 1:
+        output.text(json_lines.written(found))
+    elif wanted == "json":
+        output.lines(map(compact, found))
     elif is_terminal() and len(found) > 1:
         from runner.cli import look, table  # noqa: PLC0415 - on a terminal only
 

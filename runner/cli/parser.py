@@ -97,8 +97,7 @@ class Parser(argparse.ArgumentParser):
         elif message.startswith(_MISSING) and not message.startswith(f"{_MISSING}-"):
             hint += "; put -- before an argument that starts with -"
         # Of an invalid choice argparse lists all that are valid.
-        has_hint = "invalid choice" not in message
-        raise UsageError(f"{message} ({hint})" if has_hint else message)
+        raise UsageError(message, "" if "invalid choice" in message else hint)
 
     def format_help(self) -> str:
         self.formatter_class = _Help
@@ -114,8 +113,8 @@ class Parser(argparse.ArgumentParser):
             # An empty variable of a script must not be taken as a value.
             name = "/".join(action.option_strings) or action.metavar
             hint = ", or leave it out" if action.option_strings else ""
-            message = f"{name} is empty: give it a value{hint}"
-            raise UsageError(message)
+            message = f"{name} is empty"
+            raise UsageError(message, f"give it a value{hint}")
         # Python 3.11 drops a `--` that is an option's value (`--task=--`).
         if arg_strings == ["--"] and action.option_strings and action.nargs is None:
             return self._get_value(action, "--")

@@ -19,7 +19,17 @@ from runner.cli.options import (
     refuse,
     taken,
 )
-from runner.cli.output import ReaderGoneError, checks_shown, note, ring_bell
+from runner.cli.output import (
+    Output,
+    ReaderGoneError,
+    Silence,
+    checks_json,
+    checks_shown,
+    document,
+    has_json,
+    note,
+    ring_bell,
+)
 from runner.cli.terms import OPTIONS as TERMS_OPTIONS
 from runner.cli.terms import terms_of
 from runner.errors import RunnerFault, UsageError
@@ -83,7 +93,7 @@ the work and its limits:
 {SCOPE_OPTION}-v ...                   show the debug preamble; -vv: all of it
 --verbosity {{{",".join(_LEVELS)},extreme}}  how much to show (CODEX_LOG_VERBOSITY)
 --doctor                 check the environment, show each problem with its fix
---json                   with --doctor: write JSON
+--json                   one JSON object at the end, also of an error (docs/schemas)
 --no-cache
 --cache-dir DIR
 --summarize
@@ -127,20 +137,37 @@ class Arguments(Struct):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
-    return enter(lambda settings: _command(parse(words, settings), settings))
+    output = Output()
+    return enter(
+        lambda settings: _command(parse(words, settings), settings, output),
+        output if has_json(words) else None,
+    )
 
 
-def _command(arguments: Arguments, settings: Config) -> int:
+def _command(arguments: Arguments, settings: Config, output: Output) -> int:
     if arguments.doctor:
         return examined(arguments, settings)
     if arguments.scope:
         enter_scope(settings)
     is_strict = arguments.strict or settings.is_strict
-    context = Context(replace(settings, is_strict=is_strict))
+    shown = Silence() if arguments.json else output
+    context = Context(replace(settings, is_strict=is_strict), shown)
     follower = start(arguments.words, context)
     if arguments.detach:
         context.note_containment()
-        return follower.launched()
+        code = follower.launched()
+    else:
+        code = _followed(follower, arguments, settings)
+    if arguments.json:
+        from runner.service.summarize import summarize_run  # noqa: PLC0415 - at the end
+
+        log_dir = Path(arguments.words.log_dir)
+        summary = summarize_run(follower.run_id, log_dir, settings)
+        output.lines([document("run", {"runs": [summary]})])
+    return code
+
+
+def _followed(follower: RunFollower, arguments: Arguments, settings: Config) -> int:
     follower.show()
     code = follower.ended()
     if arguments.words.terms.is_on_desktop:
@@ -188,11 +215,14 @@ def examined(arguments: Arguments, settings: Config) -> int:
     from runner.service.doctor import examine  # noqa: PLC0415 - only when asked for
 
     checks = examine(arguments.words, settings)
-    lines = [*checks_shown(checks, as_json=arguments.json)]
     failures = sum(not check.is_good for check in checks)
-    if not arguments.json:  # the last line of the bash runner's doctor
-        result = f"FAIL (failures={failures} warnings=0)"
-        lines.append(f"Doctor result: {result if failures else 'PASS (warnings=0)'}")
+    result = (
+        f"FAIL (failures={failures} warnings=0)" if failures else "PASS (warnings=0)"
+    )
+    # The last line is that of the bash runner's doctor.
+    lines = [*checks_shown(checks), f"Doctor result: {result}"]
+    if arguments.json:
+        lines = [document("checks", checks_json(checks))]
     Context(settings).output.lines(lines)
     return 1 if failures else 0
 
@@ -221,10 +251,6 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
         (
             found.repo is None and not found.doctor,
             "--repo DIR is required: the directory that Codex works in",
-        ),
-        (
-            found.json and not found.doctor,
-            "--json needs --doctor; a run's summary is JSON already",
         ),
     )
     repo, extra = found.repo, tuple(argv[end + 1 :])

@@ -153,8 +153,8 @@ def retry(
             message = f"prompt {prompt} {what}: only one that has failed can be retried"
             raise RefusedPromptError(message)
         if row["archived_at"] is not None:
-            message = f"prompt {prompt}: its task is ARCHIVED (codex-tasks unarchive)"
-            raise RefusedPromptError(message)
+            message = f"prompt {prompt}: its task is ARCHIVED"
+            raise RefusedPromptError(message, "codex-tasks unarchive")
         todo, revived = [prompt], []
         for number in todo:  # it grows
             reason = _revive(ledger, number, text_of)

@@ -13,7 +13,6 @@ from runner.clock import iso
 from runner.errors import (
     AlreadyDeliveredError,
     ConflictFault,
-    NoSlotError,
     QuitWaitsError,
     SessionBusyError,
     StaleStateError,
@@ -370,15 +369,15 @@ class Queue:
             raise SessionBusyError(name, "", pid=request.writer or 0)
         if is_busy:
             self.refuse_after_quit(run.session)
-        reason = None
+        refusal = None
         if request.parent or self._ledger.value("has_limits", session=run.session):
             from runner.ledger import slots  # noqa: PLC0415 - where there is a limit
 
             slots.refuse_too_deep(self._ledger, request.parent)
-            reason = slots.reason(self._ledger, run.session, request)
-        if reason is not None and not (is_busy or request.wait_for_slot):
-            raise NoSlotError(reason)
-        waits = is_busy or reason is not None
+            refusal = slots.refusal(self._ledger, run.session, request)
+        if refusal is not None and not (is_busy or request.wait_for_slot):
+            raise refusal
+        waits = is_busy or refusal is not None
         how = PromptOptions(group=request.group, settings=settings_of(request, waits))
         if waits or request.park or request.terms.max_iterations > 1:
             how = replace(how, environment=environment)

@@ -44,12 +44,11 @@ class RunsAtWorkError(RunnerError):
     """Refuse to restore a state directory with unfinished runs."""
 
     exit_code = 75
+    code = "busy"
 
     def __init__(self, runs: list[str]) -> None:
-        names = ", ".join(runs)
-        super().__init__(
-            f"runs are unfinished: {names} (codex-tasks stop -a ends them)"
-        )
+        message = f"runs are unfinished: {', '.join(runs)}"
+        super().__init__(message, "codex-tasks stop -a ends them")
 
 
 class NothingToRestoreError(RunnerError):

@@ -375,14 +375,12 @@ class PromptsWaitError(SessionBusyError):
     """Refuse a prompt that would overtake waiting prompts, or to archive them."""
 
     def __init__(self, name: str, count: int, *, puts_away: bool = False) -> None:
-        message = (
-            f"task {name} has prompts waiting ({count}): codex-tasks stop cancels"
-            " them, send delivers them"
-            if puts_away
-            else f"prompts wait for session {name} ({count}): --wait-for-session waits"
-            " for them, codex-tasks stop cancels them"
-        )
-        RunnerError.__init__(self, message)
+        message = f"prompts wait for session {name} ({count})"
+        hint = "--wait-for-session waits for them, codex-tasks stop cancels them"
+        if puts_away:
+            message = f"task {name} has prompts waiting ({count})"
+            hint = "codex-tasks stop cancels them, send delivers them"
+        RunnerError.__init__(self, message, hint)
 
 
 _CHANGED = "it has changed since it was listed"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from parsers.struct import Struct
 from runner.errors import NoSlotError
+from runner.terms import money
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 # A run may be started inside a run, and so on, up to this depth.
 DEEPEST = 3
-_FIX = "--wait-for-slot waits, --queue adds the prompt to the queue"
+_FIX = "--wait-for-slot waits, codex-tasks start --queue adds it to the queue"
 
 
 class Slots(Struct, kw_only=False):
@@ -48,14 +49,14 @@ def refuse_too_deep(ledger: Ledger, parent: str | None) -> None:
         raise NoSlotError(message)
 
 
-def reason(ledger: Ledger, session: int, request: RunRequest) -> str | None:
+def refusal(ledger: Ledger, session: int, request: RunRequest) -> NoSlotError | None:
     """Return why a run may not be started now, with the way out; None when it may.
 
     A run inside a run of this ledger uses no slot: its caller would wait for itself.
     """
     if ledger.value("is_paused", session=session):
         name = ledger.sessions.get(session).name
-        return f"task {name} is paused (codex-tasks resume {name})"
+        return NoSlotError(f"task {name} is paused", f"codex-tasks resume {name}")
     parent, group = request.parent, request.group
     is_inside = bool(parent and ledger.value("depth_of", parent=parent))
     row = ledger.one("kept", group=group, is_inside=is_inside)
@@ -64,15 +65,15 @@ def reason(ledger: Ledger, session: int, request: RunRequest) -> str | None:
     where = f" of group {row['name']}" if row["name"] else ""
     word = row["word"]
     if word == "pause" and row["slots"] != 0:
-        return f"the queue is paused (codex-tasks resume; {_FIX})"
+        return NoSlotError("the queue is paused", f"codex-tasks resume; {_FIX}")
     told = {
-        "pause": f"there are 0 slots{where}; codex-tasks slots N sets another number",
+        "pause": f"there are 0 slots{where}: codex-tasks slots N sets another number",
         "slot": f"{row['slots']} of {row['slots']} slots{where} are taken",
         "rate": f"{row['rate']} starts per minute{where}: wait until {row['until']}",
-        "budget": f"today's budget is spent (${row['spent']:.2f} of"
-        f" ${row['budget'] or 0:.2f}): wait until {row['until']}",
+        "budget": f"today's budget is spent ({money(row['spent'])} of"
+        f" {money(row['budget'] or 0)}): wait until {row['until']}",
     }
-    return f"{told[word]} ({_FIX})"
+    return NoSlotError(told[word], _FIX)
 
 
 def limits(ledger: Ledger) -> list[Slots]:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 class UndeliverableError(RunnerError):
     """Refuse a prompt for a session that cannot be resumed."""
 
+    code = "undeliverable"
+
 
 def deliver_all(
     ledger: Ledger, settings: Config, *, but: int | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from parsers import loose_json
+from parsers import json_lines, loose_json
 from parsers.error_classes import retryable
 from parsers.light import pattern, signal
 from parsers.paths import Path
@@ -235,28 +235,16 @@ def _line_of(notice: Notice, run: Run) -> bytes:
         status = "running"
     elif run.has_succeeded:
         status = "success"
-    return _as_line(
-        {
-            "event": notice.what,
-            "status": status,
-            **{name: data[name] for name in _SHOWN},
-            "retryable": retryable(loose_json.text(data["error_class"])),
-            "source": _SOURCE,
-            "version": VERSION,
-            "ts": notice.at,
-        }
-    )
-
-
-def _as_line(message: dict[str, object]) -> bytes:
-    import io  # noqa: PLC0415 - only where there is a hook or a stream
-
-    import jsonlines  # noqa: PLC0415
-
-    buffer = io.StringIO()
-    with jsonlines.Writer(buffer, compact=True) as writer:
-        writer.write(message)
-    return buffer.getvalue().encode()
+    told = {
+        "event": notice.what,
+        "status": status,
+        **{name: data[name] for name in _SHOWN},
+        "retryable": retryable(loose_json.text(data["error_class"])),
+        "source": _SOURCE,
+        "version": VERSION,
+        "ts": notice.at,
+    }
+    return json_lines.written([told]).encode()
 
 
 def _unquoted(quoted: re.Match[str]) -> str:

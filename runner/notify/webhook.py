@@ -48,7 +48,7 @@ class PrivateAddressError(UsageError):
 
     def __init__(self, host: str, address: str) -> None:
         named = host if host == address else f"{host} ({address})"
-        super().__init__(f"{named} is a private address: {_ALLOWS}")
+        super().__init__(f"{named} is a private address", _ALLOWS)
 
 
 def post(url: str, body: bytes, event_id: str, settings: Config) -> Answer:

@@ -47,10 +47,12 @@ class Differences(Struct):
 class NoSnapshotError(RunnerError):
     """Report that it is not known what a run has changed."""
 
+    code = "no_snapshot"
+
     def __init__(self, run: Run, why: str) -> None:
         super().__init__(
-            f"there is no snapshot of run {run.run_id}: {why} (use --worktree: a"
-            " worktree has the changes of its task alone)"
+            f"there is no snapshot of run {run.run_id}: {why}",
+            "use --worktree: a worktree has the changes of its task alone",
         )
 
 

@@ -130,9 +130,10 @@ def enter_scope(words: Sequence[str], settings: Config) -> NoReturn:
     runtime = f"/run/user/{number}"
     manager = _ROOT / (runtime if number else "run").lstrip("/") / "systemd/private"
     if program is None or not manager.exists():
-        why = f"there is no {manager} ({_LINGER} starts a user's)"
-        message = f"{SCOPE} needs systemd: {why if program else 'no systemd-run'}"
-        raise UsageError(message)
+        why = f"there is no {manager}" if program else "no systemd-run"
+        fix = f"{_LINGER} starts a user's" if program else ""
+        message = f"{SCOPE} needs systemd: {why}"
+        raise UsageError(message, fix)
     # A service has not got the variable by which the manager of a user is found.
     whose, more = (["--user"], {"XDG_RUNTIME_DIR": runtime}) if number else ([], {})
     argv = [program, *whose, "--scope", "--quiet", "--collect", "--", *kept]

@@ -231,8 +231,7 @@ def _state(settings: Config) -> Finding:
     except (RunnerError, OSError) as error:
         if isinstance(error, OSError):
             return f"{home}: {error.strerror or error}", database.ELSEWHERE
-        fix = error.hint or database.ELSEWHERE
-        return str(error).removesuffix(f" ({fix})"), fix
+        return error.message, error.hint or database.ELSEWHERE
     runs = home / RUNS
     if _is_there(runs) and not _takes_files(runs):
         return f"{runs} is not writable", f"chmod u+rwx {runs}"

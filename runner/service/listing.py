@@ -41,7 +41,7 @@ STYLES = {
 }
 _OF_RUN = ("run_id", "number", "started_at", "seconds", "usd")
 _SHOWN = (
-    *("id", "short_id", "title", "prompt", "state", "outcome", "error_class"),
+    *("id", "short_id", "title", "state", "outcome", "error_class"),
     *("created_at", "updated_at", "working_dir", "queue", "last_run"),
 )
 # What people read instead of a reason, and in less room.
@@ -145,10 +145,18 @@ class Line(Struct):
         return told.detail
 
     def to_json(self) -> dict[str, Any]:
-        """Build the object of the list: the row, and `shown`."""
-        told = {name: self.row[name] for name in _SHOWN}
-        figures = {"seconds": self.seconds, "tokens": self.tokens, "usd": self.usd}
-        return {**told, **figures, "shown": as_dict(self.shown)}
+        """Build the object of the list, whose keys are those of `status.report`."""
+        row = self.row
+        return {
+            **{name: row[name] for name in _SHOWN},
+            "session_id": row["id"] if row["id"] != row["short_id"] else None,
+            "repo": row["working_dir"],
+            "last_prompt": row["prompt"],
+            "seconds": self.seconds,
+            "usage": {"total_tokens": self.tokens},
+            "cost": {"usd": self.usd, "is_floor": self.is_floor},
+            "shown": as_dict(self.shown),
+        }
 
 
 def lines(

@@ -91,8 +91,8 @@ def find(text: str, ledger: Ledger) -> Session:
             f"{each.name} ({each.title[:_TITLE_LENGTH]})" if each.title else each.name
             for each in found
         )
-        message = f"{text!r} matches several tasks: {shown} (use an id)"
-        raise UsageError(message)
+        message = f"{text!r} matches several tasks: {shown}"
+        raise UsageError(message, "give more of the id")
     # An older tool gave its tasks ids of its own.
     old_id = uuid(wanted)
     was = ledger.sessions.imported_as(old_id) if old_id else None

@@ -142,10 +142,11 @@ class OlderTasks(MemoryLedger):
                 _end(task.holder, self._settings)
             elif not is_gone:
                 message = (
-                    f"task {name} is not stopped: {task.holder.doubt} (end that process"
-                    f" yourself; if the task has ended: codex-tasks stop --gone {name})"
+                    f"task {name} is not stopped: {task.holder.doubt}: end that process"
+                    " yourself"
                 )
-                raise RunnerFault(message)
+                fix = f"if the task has ended: codex-tasks stop --gone {name}"
+                raise RunnerFault(message, fix)
             _record(task.source, TaskState.STOPPED)
         except RunnerError as error:
             return replace(told, error=error)
@@ -165,11 +166,9 @@ class OlderTasks(MemoryLedger):
         home, here = Path(config or "/").parent, self._settings.codex_home
         threads = (rollouts_of(each, session.name) for each in (here, home))
         if config is not None and [bool(each) for each in threads] == [False, True]:
-            message = (
-                f"task {session.name} was started with --config-file {config}"
-                f" (codex-tasks import {place} {home} imports it for that home)"
-            )
-            raise RunnerFault(message)
+            message = f"task {session.name} was started with --config-file {config}"
+            fix = f"codex-tasks import {place} {home} imports it for that home"
+            raise RunnerFault(message, fix)
 
     def _add(self, task: History, *, is_counted: bool) -> None:
         """Insert the sessions of a task as an import would."""

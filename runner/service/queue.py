@@ -179,11 +179,9 @@ def when(text: str | None, option: str, now: datetime) -> str | None:
         at = datetime.fromisoformat(text.strip().upper()).astimezone()
         return iso(at.astimezone(clock.at(0).tzinfo))
     except (OverflowError, ValueError) as error:
-        message = (
-            f"{option} {text!r}: give an instant (2026-11-30T22:00Z), a local time"
-            " (2026-11-30T22:00) or a delay (+90m, +2h, +1d)"
-        )
-        raise UsageError(message) from error
+        message = f"{option} {text!r} is neither an instant, a local time nor a delay"
+        fix = "such as 2026-11-30T22:00Z, 2026-11-30T22:00, +90m, +2h, +1d"
+        raise UsageError(message, fix) from error
 
 
 def change(prompt: int, changes: edits.Edit, ledger: Ledger) -> None:

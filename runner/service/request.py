@@ -217,8 +217,8 @@ def _report(report: Report) -> Report:
         try:
             files.append(stream, b"", is_own=False)
         except FileFault as error:
-            message = f"{error} (--event-stream names another file)"
-            raise RunnerFault(message) from error
+            fix = "--event-stream names another file"
+            raise RunnerFault(error.message, fix) from error
     return replace(
         report,
         json_out=str(json_out) if json_out else None,
@@ -232,11 +232,8 @@ def _place(text: str | None, option: str) -> Path | None:
         return None
     path = Path(text).absolute()
     if str(path).startswith(_PER_PROCESS):
-        message = (
-            f"{option} {text}: a stream of this process, name a file"
-            " (standard output has summary_json= already)"
-        )
-        raise UsageError(message)
+        message = f"{option} {text}: a stream of this process, name a file"
+        raise UsageError(message, "standard output has summary_json= already")
     refuse_directory(text, option)
     files.make_directory(path.parent, f"{option} names another path")
     return path

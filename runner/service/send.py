@@ -54,7 +54,8 @@ class OvertakingError(SessionBusyError):
         RunnerError.__init__(
             self,
             f"task {name} has waiting prompts ({waiting}): run {holder} delivers the"
-            " first now, and this prompt was not sent (--queue adds it to the queue)",
+            " first now, and this prompt was not sent",
+            "--queue adds it to the queue",
         )
 
 

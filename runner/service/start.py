@@ -43,6 +43,8 @@ class Place(Struct):
 class NotStartedError(RunnerError):
     """Report a session that was not started, with Codex's own message."""
 
+    code = "not_started"
+
     def __init__(self, run: Run) -> None:
         error = run.verdict.error if run.verdict else None
         reason = error or "Codex has ended without naming a thread"
@@ -54,8 +56,8 @@ class UnrecordedError(RunnerFault):
 
     def __init__(self, run: Run, thread: str) -> None:
         super().__init__(
-            f"Codex has named thread {thread}, which cannot be stored (full disk?): use"
-            f" the id of its run, {run.run_id}"
+            f"Codex has named thread {thread}, which cannot be stored (full disk?)",
+            f"use the id of its run, {run.run_id}",
         )
 
 

@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 
 Json = dict[str, object]
 
+# What is null in the report on a session that has not run yet.
+_UNTOLD = (
+    *("outcome", "error", "error_class", "retryable", "pid", "note", "last_run"),
+    *("directory", "unknown", "other_writer", "changes", "verify", "budget"),
+    *("last_prompt", "last_result", "final_message", "previous_result"),
+)
 _PACE_SECONDS = 0.05
 # The ledger's version shows changes; a killed supervisor makes none, so sweep too.
 _SWEEP_SECONDS = 1.0
@@ -64,9 +70,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
     so_far = [] if last.is_finished else _so_far(last, ledger, settings)
     return {
         "id": session.name,
-        "short_id": session.short_id,
-        "title": session.title,
-        "state": session.state,
+        **_names(session, record.place_of(pattern) or None),
         **report_of(session, now, ledger, last.spec.limits.stall),
         "outcome": last.outcome,
         "error": verdict.error if verdict else None,
@@ -75,7 +79,6 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "warnings": last.accounts.get("warnings") or {},
         "created_at": session.created_at,
         "updated_at": session.updated_at,
-        "working_dir": record.place_of(pattern) or None,
         "directory": str(exports) if exports else None,
         "changes": last.accounts.get(record.CHANGES),
         "model": pattern.accounts.get("model") or pattern.spec.codex.model,
@@ -98,8 +101,9 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "undelivered": ledger.queue.undelivered(session.key, last.ordinal),
         "notifications": ledger.outbox.of_session(session.key),
         "last_prompt": last.spec.task,
-        **_answers(task, ledger),
-        **_sums([*ledger.usage.of_session(task.name), *so_far]),
+        **(answers := _answers(task, ledger)),
+        "final_message": answers["last_result"],
+        **usage.sums_json([*ledger.usage.of_session(task.name), *so_far]),
         "budget": _budget(last, so_far, ledger),
     }
 
@@ -108,22 +112,14 @@ def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
     """Report a session that has not run yet, with the keys of `report`."""
     kept, prompts = session.settings, ledger.queue.waiting(session.key)
     return {
-        **dict.fromkeys(
-            ("outcome", "error", "error_class", "retryable", "pid", "note")
-        ),
-        **dict.fromkeys(("directory", "last_run", "unknown", "other_writer")),
-        **dict.fromkeys(("changes", "verify")),
-        **dict.fromkeys(("last_prompt", "last_result", "previous_result", "budget")),
+        **dict.fromkeys(_UNTOLD),
         "id": session.name,
-        "short_id": session.short_id,
-        "title": session.title,
-        "state": session.state,
+        **_names(session, session.repo),
         "verifying": False,
         **report_of(session, None, ledger),
         "warnings": {},
         "created_at": session.created_at,
         "updated_at": session.updated_at,
-        "working_dir": session.repo,
         "model": kept.codex.model if kept else None,
         "sandbox": kept.codex.sandbox if kept else None,
         "runs": 0,
@@ -132,7 +128,19 @@ def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
         "skipped": ledger.queue.canceled(session.key),
         "undelivered": ledger.queue.undelivered(session.key),
         "notifications": ledger.outbox.of_session(session.key),
-        **_sums([]),
+        **usage.sums_json([]),
+    }
+
+
+def _names(session: Session, repo: str | None) -> Json:
+    """Name a session and its directory; `working_dir` is what older tools call it."""
+    return {
+        "short_id": session.short_id,
+        "session_id": session.thread,
+        "title": session.title,
+        "state": session.state,
+        "repo": repo,
+        "working_dir": repo,
     }
 
 
@@ -349,24 +357,6 @@ def _budget(run: Run, so_far: Sequence[UsageTotal], ledger: Ledger) -> object:
         tokens, usd = row.total_tokens or 0, row.usd or 0.0
         spent += budgets.Spent(tokens=tokens, usd=usd, unpriced=row.unpriced)
     return budgets.report(run.spec.terms, spent)
-
-
-def _sums(rows: Sequence[UsageTotal]) -> Json:
-    whole = usage.line_of(*rows)
-    return {
-        "usage": {
-            **{name: getattr(whole, name) for name in SUMMED},
-            "unknown_runs": whole.unknown_usage,
-            "unknown_parts": whole.unknown_parts,
-            "uncounted_runs": whole.uncounted,
-        },
-        "cost": {
-            "usd": whole.usd,
-            "unknown_runs": whole.unknown_cost,
-            "uncounted_runs": whole.uncounted,
-            **({"unpriced": whole.unpriced} if whole.unpriced else {}),
-        },
-    }
 
 
 def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[UsageTotal]:

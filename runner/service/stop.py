@@ -59,10 +59,12 @@ class Stopped(Struct):
 class ElsewhereError(RunnerFault):
     """Report a run whose processes this command cannot signal."""
 
+    code = "elsewhere"
+
     def __init__(self, run: Run, where: str) -> None:
         super().__init__(
-            f"run {run.run_id} cannot be ended here: {where} (stop it there; if that"
-            " machine is gone: codex-tasks stop --gone)"
+            f"run {run.run_id} cannot be ended here: {where}",
+            "stop it there; if that machine is gone: codex-tasks stop --gone",
         )
 
 

@@ -11,6 +11,8 @@ from runner.ledger.usage import UsageTotal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runner.ledger.ledger import Ledger
 
 GROUPS = ("day", "model", "repo", "session")
@@ -90,6 +92,25 @@ def line_of(*totals: UsageTotal) -> UsageTotal:
     return UsageTotal(**whole)
 
 
+def sums_json(rows: Sequence[UsageTotal]) -> dict[str, object]:
+    """Build the blocks `usage` and `cost` of the rows of a session."""
+    whole = line_of(*rows)
+    return {
+        "usage": {
+            **{name: getattr(whole, name) for name in SUMMED},
+            "unknown_runs": whole.unknown_usage,
+            "unknown_parts": whole.unknown_parts,
+            "uncounted_runs": whole.uncounted,
+        },
+        "cost": {
+            "usd": whole.usd,
+            "unknown_runs": whole.unknown_cost,
+            "uncounted_runs": whole.uncounted,
+            **({"unpriced": whole.unpriced} if whole.unpriced else {}),
+        },
+    }
+
+
 def instant(text: str, now: datetime) -> datetime:
     """Read a time: a date, an instant, or an age.
 
@@ -108,8 +129,5 @@ def instant(text: str, now: datetime) -> datetime:
         return _BEFORE_ALL
     except ValueError:
         pass  # a 31st of February
-    message = (
-        f"--since {text!r}: give a date (2026-11-01), an instant"
-        " (2026-11-01T08:00:00Z) or an age (90m, 12h, 30d)"
-    )
-    raise UsageError(message)
+    message = f"--since {text!r} is neither a date, an instant nor an age"
+    raise UsageError(message, "such as 2026-11-01, 2026-11-01T08:00:00Z, 90m, 12h, 30d")

@@ -50,6 +50,8 @@ class Merged(Struct):
 class MergeError(RunnerError):
     """Refuse a merge; nothing is changed."""
 
+    code = "merge"
+
 
 def check(
     directory: str, ref: str, settings: Config, warn: Callable[[str], None]
@@ -65,8 +67,8 @@ def check(
         top, _ = refs_of(git, ref or "HEAD")
     except (GitError, NoWorktreeError) as error:
         fix = "without --worktree Codex works in the directory itself"
-        message = f"--worktree: {directory}: {error} ({fix})"
-        raise UsageError(message) from error
+        message = f"--worktree: {directory}: {error}"
+        raise UsageError(message, fix) from error
     if changed := _changed(git):
         warn(f"not in the worktree: uncommitted changes in {top}: {_few(changed)}")
 
@@ -88,13 +90,13 @@ def merge(session: Session, ledger: Ledger, settings: Config) -> Merged | None:
     _refuse_busy(session, ledger)
     worktree = ledger.sessions.worktree(session.key)
     if worktree is None:
-        message = f"task {session.name} has no worktree (--worktree makes one)"
-        raise NoWorktreeError(message)
+        message = f"task {session.name} has no worktree"
+        raise NoWorktreeError(message, "start --worktree and send --worktree make one")
     theirs = _identified(git_in(worktree.repo, settings.environment))
     branch = theirs.asked("symbolic-ref", "--quiet", "--short", "HEAD")
     if branch is None:
-        message = f"{worktree.repo}: no branch is checked out (git switch BRANCH)"
-        raise MergeError(message)
+        message = f"{worktree.repo}: no branch is checked out"
+        raise MergeError(message, "git switch BRANCH")
     ours = _identified(git_in(worktree.path, settings.environment))
     subject = _subject(session, ledger)
     head, tip = _tip(ours, subject)
@@ -197,14 +199,14 @@ def _tip(ours: Git, subject: str) -> tuple[str, str]:
 def _merged_tree(theirs: Git, tip: str, branch: str) -> str:
     """Merge without touching a file, and return the tree; refuse what would clash."""
     if theirs.place("MERGE_HEAD").exists():
-        message = f"{theirs.directory}: a merge is not finished (git merge --abort)"
-        raise MergeError(message)
+        message = f"{theirs.directory}: a merge is not finished"
+        raise MergeError(message, "git merge --abort, or commit it")
     done = theirs.ended(*_AGREES, "HEAD", tip)
     tree, *names = (os.fsdecode(each) for each in done.output.split(b"\0"))
     if done.exit_code == 1:
         what = f"it conflicts with {branch} in {_few([n for n in names if n])}"
-        message = f"{what}: nothing is merged (git merge {tip[:12]} lets you solve it)"
-        raise MergeError(message)
+        message = f"{what}: nothing is merged"
+        raise MergeError(message, f"git merge {tip[:12]} lets you solve it")
     if done.exit_code:
         raise GitError("merge-tree (of git 2.38 or newer)", done.errors)
     wanted = theirs.names("diff", "--name-only", "--no-renames", "-z", "HEAD", tree)
@@ -212,9 +214,9 @@ def _merged_tree(theirs: Git, tip: str, branch: str) -> str:
     if clash := [each for each in changed if each in set(wanted)]:
         message = (
             f"uncommitted changes in {theirs.directory} would be overwritten:"
-            f" {_few(clash)} (commit or stash them first)"
+            f" {_few(clash)}"
         )
-        raise MergeError(message)
+        raise MergeError(message, "commit or stash them first")
     return tree
 
 

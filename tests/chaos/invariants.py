@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chaos.harness import Chaos
 from chaos.operations import CHECKS, Operation, differences
+from support.commands import rows_of
 from support.repository import git, state_of
 
 # What commands end with: all right, a task that is not, a session that is busy, a time
@@ -284,7 +285,7 @@ def exports_belong_to_sessions(chaos: Chaos) -> list[str]:
 
 def sessions_are_idle(chaos: Chaos) -> list[str]:
     """See that no session is said to run."""
-    listed = json.loads(chaos.run("ls", "--json").stdout)
+    listed = rows_of(chaos.run("ls", "--json").stdout)
     return [str(each) for each in listed if each["state"] == "RUNNING"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from support.processes import wait_until
 from support.real_codex import RealTasks, holding
 from support.real_sessions import RealSessions
-from support.tasks import Ended
+from support.tasks import Ended, is_refused
 
 CALL = "usage: input=10000 cached=0 output=1000 reasoning=0"
 TOKENS = 11_000
@@ -112,9 +112,8 @@ def test_a_model_without_a_price_is_refused_before_the_launch(
 ) -> None:
     ended = codex("--max-usd", "1", "--model", "gpt-nobody", "--task", "say: hi")
 
-    assert ended.code == 2
-    assert "--max-usd 1: no price for the model 'gpt-nobody'" in ended.stderr
-    assert "use --max-tokens" in ended.stderr
+    told = "--max-usd 1: no price for the model 'gpt-nobody'"
+    assert is_refused(ended, 2, told, "fix:   use --max-tokens, "), ended
     assert not codex.all
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.commands import rows_of
 from support.processes import wait_until
 from support.real_codex import (
     PARTS,
@@ -15,7 +16,7 @@ from support.real_codex import (
     used,
     wait_for_command,
 )
-from support.tasks import Ended, is_one_line
+from support.tasks import Ended, is_refused
 
 from runner.loopback import LoopbackServer
 
@@ -122,7 +123,7 @@ def test_three_runs_on_a_session_share_its_total_out(
 def test_an_unknown_session_is_refused_and_leaves_none(codex: RealTasks) -> None:
     ended = codex("--resume", UNKNOWN)
 
-    assert is_one_line(ended, 2, f"--resume {UNKNOWN}: no such session in ")
+    assert is_refused(ended, 2, f"--resume {UNKNOWN}: no such session in ")
     assert codex.all == []
     assert codex.cli("ls", "-a", command="codex_tasks").stdout == ""
 
@@ -147,9 +148,8 @@ def test_a_second_run_on_a_session_is_refused_with_the_holder_s_id(
 
     refused = codex("--resume", first.fields["codex_session_id"].upper())
 
-    assert refused.code == BUSY
-    assert files.run_id in refused.stderr
-    assert refused.stdout == ""
+    fix = "fix:   --wait-for-session waits for its end"
+    assert is_refused(refused, BUSY, files.run_id, fix), refused
     assert time.monotonic() - began < 5
     go.touch()
     assert holder.wait().code == 0
@@ -232,7 +232,7 @@ def test_a_run_that_codex_has_moved_is_resumed_where_it_worked(
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    (status,) = json.loads(tasks("status", "--json", session))
+    (status,) = rows_of(tasks("status", "--json", session))
     place = Path(status["working_dir"])
     assert place.parent.parent == codex.home / "worktrees"
     tasks("send", session, "run: pwd > sent")
@@ -257,7 +257,7 @@ def test_a_thread_that_codex_has_not_saved_is_refused_at_once(codex: RealTasks) 
         assert sent.returncode == 1
         assert sent.stderr.endswith(f"cannot be resumed: {why}\n")
     again = codex("--resume", session, "--task", "say: more")
-    assert is_one_line(again, 2, f"--resume {session}: {why}")
+    assert is_refused(again, 2, f"--resume {session}: {why}")
     listed = codex.cli("status", "--json", session, command="codex_tasks")
-    (found,) = json.loads(listed.stdout)
+    (found,) = rows_of(listed.stdout)
     assert (found["runs"], found["queue"]) == (1, 0)

@@ -11,7 +11,7 @@ import pytest
 from support.processes import is_alive, wait_until
 from support.real_codex import holding, used
 from support.real_sessions import DEADLINE, RealSession, RealSessions, figures
-from support.tasks import Ended
+from support.tasks import Ended, is_refused
 
 from parsers.text import uuid
 
@@ -143,8 +143,8 @@ def _is_archived_and_brought_back(session: RealSession) -> None:
     assert session.result() == Ended(0, "on again\n", "")
     assert session.sessions.all == []
     refused = session.send("say: no")
-    assert (refused.code, refused.stdout) == (1, "")
-    assert "archive" in refused.stderr
+    fix = f"fix:   codex-tasks unarchive {name}"
+    assert is_refused(refused, 1, f"task {name} is ARCHIVED", fix), refused
 
     back = session.sessions("unarchive", name)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from support.real_sessions import RealSession, RealSessions
 from support.repository import git, state_of
+from support.tasks import is_refused
 
 TASKS = 8
 
@@ -48,8 +49,8 @@ def test_the_second_of_two_that_touch_one_line_is_not_merged(
 
     said = sessions("merge", second.id)
 
-    assert said.code == 1
-    assert "conflicts with main in README.md" in said.stderr
+    told, fix = "conflicts with main in README.md", "fix:   git merge "
+    assert is_refused(said, 1, told, fix), said
     assert state_of(sessions.repo) == before
     assert (place / "README.md").read_text() == "second\n"
     assert (sessions.repo / "README.md").read_text() == "first\n"

@@ -1,12 +1,12 @@
 """Settings come from files too; a foreign one can do no harm, a wrong one stops."""
 
-import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.commands import rows_of
 from support.runs import AT, settings
 
 from parsers.struct import replace
@@ -60,8 +60,10 @@ class Place:
     def rows(self) -> dict[str, tuple[object, str, str | None]]:
         code, out, _ = self.run("config", "--json")
         assert code == 0
-        rows = json.loads(out)
-        return {r["key"]: (r["value"], r["source"], r["where"]) for r in rows}
+        return {
+            row["key"]: (row["value"], row["source"], row["where"])
+            for row in rows_of(out)
+        }
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What a command does not show costs it nothing: no run of a long session is read."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +9,10 @@ from support import worked
 from support.many import fill
 from support.runs import PROCESS, settings
 
+from parsers import json_text
 from parsers.struct import replace
 from runner.accounting.run import account_run
-from runner.cli.output import pretty, pretty_rows
+from runner.cli.output import document, pretty
 from runner.exports import run_exports
 from runner.exports.task_files import render_json
 from runner.ledger import record
@@ -159,7 +161,12 @@ def test_what_a_run_has_left_is_found_without_the_others(
     ],
 )
 def test_rows_are_written_as_any_other_json(rows: list[dict[str, object]]) -> None:
-    assert pretty_rows(rows) == pretty(rows)
+    text = document("tasks", {"tasks": rows})
+
+    whole = {"schema": "codex-runner/tasks/1", "tasks": rows}
+    assert json.loads(text) == json.loads(pretty(whole))
+    of_rows = [line.strip(" ,") for line in text.splitlines()[3:-2]]
+    assert of_rows == [json_text.dumps(row) for row in rows]
 
 
 def test_what_agrees_is_compared_without_building_a_run(

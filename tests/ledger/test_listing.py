@@ -1,6 +1,5 @@
 """`ls` reads the ledger, and the names in the state directory: no file of a session."""
 
-import json
 import os
 import sqlite3
 import sys
@@ -9,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.commands import rows_of
 from support.many import export, fill
 
 from runner.cli import codex_tasks
@@ -73,7 +73,7 @@ def test_of_a_thousand_sessions_no_file_is_looked_at(
     assert codex_tasks.main(["ls", "--json"]) == 0
 
     out, err = capfd.readouterr()
-    assert (len(json.loads(out)), err) == (_SESSIONS, "")
+    assert (len(rows_of(out)), err) == (_SESSIONS, "")
     inside = {path for path in looked_at if path.startswith(f"{home}/")}
     assert {Path(path).parent for path in inside} == {home}
     assert len(inside) < 10

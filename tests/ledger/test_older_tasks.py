@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.commands import rows_of
 
 from runner.cli import codex_tasks, parse_codex_run
 from runner.foreign import holders
@@ -62,8 +63,7 @@ class Tasks:
         return self.capfd.readouterr()
 
     def json(self, *words: str, code: int = 0) -> list[Json]:
-        found: list[Json] = json.loads(self(*words, "--json", code=code)[0])
-        return found
+        return rows_of(self(*words, "--json", code=code)[0])
 
     def states(self, *words: str) -> dict[str, str]:
         return {each["id"]: each["state"] for each in self.json("ls", *words)}
@@ -223,7 +223,8 @@ def test_a_task_of_another_home_is_not_resumed_in_this_one(
 
     _, err = tasks("send", DAMAGED, "more", code=1)
 
-    assert f"(codex-tasks import {place} {other} imports it for that home)" in err
+    fix = f"codex-tasks import {place} {other} imports it for that home"
+    assert err.splitlines()[-1] == f"fix:   {fix}"
     assert not (tasks.home / "runs").exists()
     tasks("import", str(place), str(other))
     ledger = Ledger(tasks.home)
@@ -276,7 +277,9 @@ def test_nothing_is_imported_that_is_running(
     assert tasks.states()[DONE] == "RUNNING"
     for words in (["archive", DONE], ["rm", DONE], ["send", DONE, "more"]):
         _, err = tasks(*words, code=75)
-        assert f"pid {os.getpid()} (codex-tasks stop ends it" in err
+        error, fix = err.splitlines()
+        assert error.endswith(f"another program writes it, pid {os.getpid()}")
+        assert fix.startswith("fix:   codex-tasks stop ends it")
     assert f"running (pid {os.getpid()}): import it after" in tasks("import", code=1)[1]
     assert tasks("archive", "-a")[0].startswith(f"Skipping task {DONE} (RUNNING).")
     tasks("status", "--wait", "--timeout", "0.2", DONE, code=124)

@@ -357,8 +357,14 @@ def test_since_is_a_date_an_instant_or_a_duration(text: str, meant: datetime) ->
     ],
 )
 def test_anything_else_is_refused_with_what_can_be_given(text: str) -> None:
-    with pytest.raises(UsageError, match="give a date"):
+    with pytest.raises(UsageError) as refused:
         usage.instant(text, NOW)
+
+    assert refused.value.message == (
+        f"--since {text!r} is neither a date, an instant nor an age"
+    )
+    examples = refused.value.hint.removeprefix("such as ").split(", ")
+    assert all(usage.instant(each, NOW) < NOW for each in examples)
 
 
 def test_a_run_is_counted_whose_supervisor_was_killed_before_it_noted_the_launch(

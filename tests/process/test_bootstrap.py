@@ -226,4 +226,6 @@ def test_a_wrong_option_is_answered_in_the_commands_name(tmp_path: Path) -> None
     )
 
     assert code == 2
-    assert words.startswith("run_codex_task: ")
+    error, fix = words.splitlines()
+    assert error == "error: unrecognized arguments: --nonsense"
+    assert fix == "fix:   run_codex_task --help lists them"

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from support import stand_in as script
+from support.commands import rows_of
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn, Step
+from support.tasks import is_refused
 
 from runner import clock
 
@@ -127,10 +129,10 @@ def test_above_the_budget_of_the_day_prompts_wait_and_runs_are_refused(
     assert sessions("budget", "0").code == 0
 
     refused = session.send("Next.")
-    assert (refused.code, refused.stdout) == (75, "")
-    assert "today's budget is spent ($0.00 of $0.00): wait until" in refused.stderr
+    told = "today's budget is spent ($0.00 of $0.00): wait until"
+    assert is_refused(refused, 75, told, "fix:   --wait-for-slot waits, "), refused
     assert session.queue("Next.").code == 0
-    (row,) = json.loads(sessions("queue", "--json").stdout)
+    (row,) = rows_of(sessions("queue", "--json").stdout)
     assert (row["task"], row["why"]) == (session.id, "budget")
     assert "spent today $0.00 of $0.00" in sessions("status", session.id).stdout
     told = json.loads(sessions("budget", "--json").stdout)
@@ -162,8 +164,8 @@ def test_a_budget_in_dollars_without_a_price_is_refused_when_it_is_queued(
     )
 
     for said in refused:
-        assert (said.code, said.stdout) == (2, "")
-        assert "--max-usd 1: no price for the model 'nobody'" in said.stderr
+        told = "--max-usd 1: no price for the model 'nobody'"
+        assert is_refused(said, 2, told, "fix:   use --max-tokens, "), said
     assert sessions("queue").stdout == "Nothing waits.\n"
     assert len(sessions.records) == 1
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from pip import __file__ as pip_init
+from support.commands import rows_of
 from support.imports import PACKAGES, ROOT
 
 from runner.cli.main import COMMANDS
@@ -196,12 +197,17 @@ def test_arguments_and_the_exit_code_are_passed_and_paths_are_absolute(
     make_venv(tmp_path / "venv", wheel)
     words = ["a  b", "", "*", "'\"$HOME\\"]
 
-    for command in ("run_codex_task", "parse_codex_run"):
+    fixes = {
+        "run_codex_task": "fix:   run_codex_task --help lists them",
+        "parse_codex_run": "fix:   give it a value",
+    }
+    for command, fix in fixes.items():
         said = Report([f"bin/{command}", *words], tmp_path / "venv", home, theirs)
 
         assert (said.start, said.argv) == (FAST, [command, *words])
         assert said.code == 2
-        assert said.stderr.startswith(f"{command}: ")
+        assert [line[:7] for line in said.stderr.splitlines()] == ["error: ", fix[:7]]
+        assert said.stderr.endswith(f"\n{fix}\n")
         assert all(map(os.path.isabs, said.path))
 
 
@@ -395,7 +401,7 @@ def test_runs_go_on_while_the_suite_is_upgraded_and_downgraded(
     said(tasks("status", "--wait", *ids[::2]))
 
     assert said(tasks("--version")) == f"codex-tasks {VERSION}"
-    report = json.loads(said(tasks("status", "--json", *ids)))
+    report = rows_of(said(tasks("status", "--json", *ids)))
     ends = [(each["outcome"], each["last_result"]) for each in report]
     assert ends == [("succeeded", prompt) for prompt in prompts]
     said(tasks("verify"))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support import old_state
-from support.commands import Cli
+from support.commands import Cli, rows_of
 from support.imports import ROOT
 from support.old_version import OldCli, checked_out
 from support.processes import kill, wait_until
@@ -65,7 +65,7 @@ def run_of(state_home: Path) -> dict[str, Any]:
 def status(cli: Cli) -> dict[str, dict[str, Any]]:
     done = tasks(cli, "status", "-a", "--json")
     assert done.returncode == 0, done.stderr
-    return {each["id"]: each for each in json.loads(done.stdout)}
+    return {each["id"]: each for each in rows_of(done.stdout)}
 
 
 # Its programs at work
@@ -239,7 +239,7 @@ def test_first_commands_that_come_at_once_give_the_same_answer(
     outs = [each.communicate(timeout=60)[0] for each in started]
 
     assert [each.returncode for each in started] == [0] * 8
-    listed = [{task["id"] for task in json.loads(out)} for out in outs]
+    listed = [{task["id"] for task in rows_of(out)} for out in outs]
     live = old_state.expected(frozen, "live")
     assert listed == [set(live["order_of_ls"])] * 8
 

@@ -14,7 +14,7 @@ from support.processes import is_alive, kill, wait_until
 from support.receiver import Receiver, receiving
 from support.sessions import Sessions
 from support.stand_in import StandIn
-from support.tasks import Tasks
+from support.tasks import Tasks, is_refused
 from support.terminal import terminal
 
 from parsers.paths import Path as LightPath
@@ -221,7 +221,7 @@ def test_a_private_address_is_refused_unless_it_is_allowed(
 
     assert receiver.bodies == []
     (error,) = {str(each["error"]) for each in session.status["notifications"]}
-    assert error.startswith("127.0.0.1 is a private address: webhook_private = true")
+    assert error.startswith("127.0.0.1 is a private address (webhook_private = true")
 
 
 def test_a_sender_that_is_killed_before_its_note_sends_again_with_the_same_id(
@@ -299,8 +299,8 @@ def test_a_test_event_shows_what_came_back(
     assert names(heard) == ["test"]
 
     nothing = sessions("notify")
-    assert nothing.code == 2
-    assert "no notification is set" in nothing.stderr
+    fix = "fix:   codex-tasks config webhook URL"
+    assert is_refused(nothing, 2, "no notification is set", fix), nothing
 
 
 def holders_of(path: Path) -> list[int]:

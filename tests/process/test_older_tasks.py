@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import older_worker
-from support.commands import Cli
+from support.commands import Cli, rows_of
 from support.processes import is_alive, processes_below, wait_until
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
@@ -86,7 +86,7 @@ def test_a_task_that_the_older_tool_runs_is_followed_and_awaited(
     assert "tokens used\n15" in log.stdout
     assert log.stderr.endswith(f"Task {THREAD} is STOPPED; stopping log follow.\n")
     assert waited.code == 0, waited.stderr
-    (after,) = json.loads(waited.stdout)
+    (after,) = rows_of(waited.stdout)
     assert (after["state"], after["last_result"]) == ("STOPPED", "It is done.")
 
 

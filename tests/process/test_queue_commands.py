@@ -1,12 +1,13 @@
 """`codex-tasks queue`, `slots`, `pause`, `resume`, `retry`; runs beyond the slots."""
 
-import json
 import shlex
 from pathlib import Path
 
 import pytest
+from support.commands import rows_of
 from support.processes import assert_sleeps, wait_until
 from support.sessions import Session, Sessions
+from support.tasks import Ended, is_refused
 
 
 @pytest.fixture
@@ -27,10 +28,11 @@ def test_the_end_of_a_run_gives_its_slot_to_another_session(
     first.send("wait")
 
     refused = second.send("Next.")
-    assert (refused.code, refused.stdout) == (75, "")
-    assert "1 of 1 slots are taken (--wait-for-slot waits, --queue" in refused.stderr
+    fix = "fix:   --wait-for-slot waits, "
+    assert is_refused(refused, 75, "1 of 1 slots are taken", fix), refused
+    assert "--queue adds it to the queue" in refused.stderr
     assert second.queue("Next.").code == 0
-    (row,) = json.loads(second.sessions("queue", "--json").stdout)
+    (row,) = rows_of(second.sessions("queue", "--json").stdout)
     assert (row["task"], row["why"]) == (second.id, "slot")
 
     go.touch()
@@ -47,9 +49,11 @@ def test_start_and_run_codex_task_are_refused_beyond_the_slots(
     start = sessions(*sessions.starting("Begin."))
     run = sessions.cli("--repo", sessions.repo, "--task", "x", command="run_codex_task")
 
-    assert (start.code, start.stdout) == (75, "")
-    assert (run.returncode, run.stdout) == (75, "")
-    assert "there are 0 slots; codex-tasks slots N sets another" in run.stderr
+    told = "there are 0 slots: codex-tasks slots N sets another number"
+    fix = "fix:   --wait-for-slot waits, codex-tasks start --queue adds it to the queue"
+    assert is_refused(start, 75, told, fix), start
+    ran = Ended(run.returncode, run.stdout, run.stderr)
+    assert is_refused(ran, 75, told, fix), ran
     assert sessions.rows("select * from runs") == []
 
 
@@ -61,7 +65,7 @@ def test_what_waits_is_moved_edited_and_removed(
     first.send("wait")
     for text in ("One more.", "Two more.", "Three more."):
         first.queue(text)
-    rows = json.loads(sessions("queue", first.id, "--json").stdout)
+    rows = rows_of(sessions("queue", first.id, "--json").stdout)
     one, two, three = (row["id"] for row in rows)
 
     assert sessions("queue", "move", three, "--first").code == 0
@@ -172,9 +176,12 @@ def test_a_failed_prompt_is_retried_with_what_waited_for_it(
         (["queue", "edit", "1", "/exit"], "/quit comes after all that waits"),
         (["send", "--priority", "5", "x", "y"], "--queue"),
         (["send", "--queue", "--priority", "500", "x", "y"], "from -100 to 100"),
-        (["send", "--queue", "--not-before", "soon", "x", "y"], "a delay (+90m"),
+        (
+            ["send", "--queue", "--not-before", "soon", "x", "y"],
+            "fix:   such as 2026-11-30T22:00Z, 2026-11-30T22:00, +90m",
+        ),
         (["send", "--queue", "--after", "nope", "x", "y"], "no task"),
-        (["send", "--dedup", "a", "x", "y"], "give --queue too"),
+        (["send", "--dedup", "a", "x", "y"], "fix:   give --queue too\n"),
     ],
 )
 def test_wrong_words_are_refused(
@@ -206,7 +213,7 @@ def test_a_session_can_be_queued_before_it_has_a_thread(
     assert said.code == 0, said.stderr
     (short_id,) = said.lines
     assert sessions("send", "--queue", short_id, "And more.").code == 0
-    (status,) = json.loads(sessions("status", "--json", short_id).stdout)
+    (status,) = rows_of(sessions("status", "--json", short_id).stdout)
     assert (status["state"], status["runs"], status["queue"]) == ("RUNNING", 0, 2)
     assert status["prompts"][0]["why"] == "slot"
     assert "State: RUNNING" in sessions("status", short_id).stdout
@@ -214,7 +221,7 @@ def test_a_session_can_be_queued_before_it_has_a_thread(
     assert sessions("verify").code == 0
     go.touch()
     assert sessions("status", "--wait", "--timeout", 30, short_id).code == 0
-    (status,) = json.loads(sessions("status", "--json", short_id).stdout)
+    (status,) = rows_of(sessions("status", "--json", short_id).stdout)
     assert (status["title"], status["runs"]) == ("later", 2)
     first, second = sessions.records_of(status["id"])
     assert (first["mode"], second["mode"]) == ("new", "resume")
@@ -234,7 +241,7 @@ def test_the_id_of_a_queued_session_that_cannot_be_printed_is_told_all_the_same(
         shell = ["sh", "-c", 'exec "$@" >/dev/full', "sh", *words]
         code = sessions.cli.launch(shell, stderr=stderr).wait(30)
 
-    (waits,) = json.loads(sessions("queue", "--json").stdout)
+    (waits,) = rows_of(sessions("queue", "--json").stdout)
     assert code == 1
     assert f"task {waits['task']} was queued\n" in said.read_text()
 
@@ -247,10 +254,10 @@ def test_a_start_with_a_known_key_is_the_first_one(sessions: Sessions) -> None:
     other = sessions(*sessions.starting(*how, "Something else."))
 
     assert (first.code, again.stdout) == (0, first.stdout)
-    assert len(json.loads(sessions("queue", "--json").stdout)) == 1
+    assert len(rows_of(sessions("queue", "--json").stdout)) == 1
     assert (other.code, other.stdout) == (1, "")
     assert "--key 'nightly' has another request" in other.stderr
-    assert len(json.loads(sessions("ls", "-a", "--json").stdout)) == 1
+    assert len(rows_of(sessions("ls", "-a", "--json").stdout)) == 1
     assert sessions("stop", *first.lines).code == 0
 
 
@@ -261,7 +268,7 @@ def test_a_waiting_session_is_stopped_and_removed_before_it_has_run(
     (short_id,) = sessions(*sessions.starting("--queue", "Later.")).lines
 
     assert "1 waiting prompt skipped" in sessions("stop", short_id).stdout
-    assert json.loads(sessions("ls", "--json").stdout)[0]["state"] == "STOPPED"
+    assert rows_of(sessions("ls", "--json").stdout)[0]["state"] == "STOPPED"
     assert sessions("status", "--wait", short_id).code == 1
     assert sessions("archive", short_id).code == 0
     assert sessions("unarchive", short_id).code == 0

@@ -1,4 +1,4 @@
-"""What cannot work is refused in one line that says what and how; nothing is left."""
+"""What cannot work is refused with what is wrong and the fix; nothing is left."""
 
 import os
 import resource
@@ -14,9 +14,14 @@ from support import stand_in as script
 from support.processes import wait_until
 from support.sabotage import FOREGROUND, SUPERVISOR, fails, sabotaged
 from support.stand_in import StandIn
-from support.tasks import CLOSING, Ended, Tasks, is_one_line
+from support.tasks import CLOSING, Ended, Tasks, is_refused
 
 OTHER = "01a1f000-0000-7000-8000-00000000000f"
+HELP = "fix:   run_codex_task --help lists them"
+LIKE_A_FLAG = "fix:   write a value that starts with - as --option=VALUE"
+NO_VALUE = "fix:   give it a value, or leave it out"
+NO_STREAM = "fix:   standard output has summary_json= already"
+ELSEWHERE = "fix:   set CODEX_RUNNER_HOME to use another state directory"
 
 
 def contents(directory: Path) -> set[str]:
@@ -31,16 +36,19 @@ def contents(directory: Path) -> set[str]:
 
 
 BAD: dict[str, tuple[list[str], list[str]]] = {
-    "an unknown flag": (["--frobnicate"], ["--frobnicate", "--help"]),
-    "a stray word": (["word"], ["word"]),
-    "an abbreviated flag": (["--tas", "x"], ["--tas"]),
-    "a missing value": (["--timeout"], ["--timeout"]),
-    "a value that looks like a flag": (["--model", "-x"], ["--model"]),
+    "an unknown flag": (["--frobnicate"], ["--frobnicate", HELP]),
+    "a stray word": (["word"], ["word", HELP]),
+    "an abbreviated flag": (["--tas", "x"], ["--tas", "fix:   did you mean --task?"]),
+    "a missing value": (["--timeout"], ["--timeout", LIKE_A_FLAG]),
+    "a value that looks like a flag": (["--model", "-x"], ["--model", LIKE_A_FLAG]),
     "a repo that is not there": (["--repo", "nowhere"], ["nowhere", "directory"]),
     "a repo that is a file": (["--repo", "file"], ["file", "directory"]),
-    "a repo without a name": (["--repo", ""], ["--repo"]),
+    "a repo without a name": (["--repo", ""], ["--repo is empty", NO_VALUE]),
     "an empty task": (["--task", ""], ["--task is empty"]),
-    "an option for a task": (["--task", "--detach"], ["--task: expected one"]),
+    "an option for a task": (
+        ["--task", "--detach"],
+        ["--task: expected one", LIKE_A_FLAG],
+    ),
     "a blank task": (["--task", " \n\t"], ["--task", "empty"]),
     "two prompts": (["--task", "a", "--task-file", "file"], ["not both"]),
     "a task file that is not there": (["--task-file", "none"], ["none", "No such"]),
@@ -49,22 +57,25 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "standard input without a task": (["--task", "-"], ["standard input", "empty"]),
     "an empty continuation": (["--resume", OTHER, "--continue-prompt", " "], ["empty"]),
     "a session that is no UUID": (["--resume", "my-session"], ["my-session", "UUID"]),
-    "a program without a name": (["--codex-bin", ""], ["--codex-bin is empty"]),
-    "a sandbox without a name": (["--sandbox="], ["--sandbox/-s is empty"]),
+    "a program without a name": (
+        ["--codex-bin", ""],
+        ["--codex-bin is empty", NO_VALUE],
+    ),
+    "a sandbox without a name": (["--sandbox="], ["--sandbox/-s is empty", NO_VALUE]),
     "an unknown sandbox": (["-s", "workspace-wirte"], ["wirte", "read-only"]),
-    "no setting": (["-c", ""], ["--config/-c is empty"]),
-    "no verbosity": (["--verbosity", ""], ["--verbosity is empty"]),
+    "no setting": (["-c", ""], ["--config/-c is empty", NO_VALUE]),
+    "no verbosity": (["--verbosity", ""], ["--verbosity is empty", NO_VALUE]),
     "a huge number of seconds": (["--timeout", "4000d"], ["more than ten years"]),
     "nearly a UUID": (["--resume", OTHER[:-1]], ["UUID"]),
     "a session that is a path": (["--resume", "../../etc/passwd"], ["UUID"]),
     "a very long session": (["--resume", "x" * 5000], ["UUID"]),
     "a session in two lines": (["--resume", "a\nb"], ["UUID"]),
-    "a flag in two lines": (["--a\nb"], ["--help"]),
+    "a flag in two lines": (["--a\nb"], ["--a b", HELP]),
     "a timeout in words": (["--timeout", "soon"], ["--timeout", "soon", "2h"]),
     "a negative timeout": (["--timeout=-1"], ["--timeout", "-1"]),
     "an endless timeout": (["--timeout", "inf"], ["--timeout", "inf"]),
     "no number at all": (["--stall-timeout", "nan"], ["--stall-timeout", "nan"]),
-    "an empty number": (["--stall-timeout", ""], ["--stall-timeout"]),
+    "an empty number": (["--stall-timeout", ""], ["--stall-timeout", NO_VALUE]),
     "a huge number": (["--timeout", "1e30"], ["--timeout"]),
     "an unknown verbosity": (["--verbosity", "loud"], ["loud"]),
     "an empty notify command": (["--notify-cmd", " "], ["--notify-cmd"]),
@@ -74,25 +85,39 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
         ["--event-stream", "."],
         ["--event-stream .: is a directory, name a file"],
     ),
-    "a summary on standard output": (["--json-out", "/dev/stdout"], ["--json-out"]),
-    "a summary on a descriptor": (["--json-out", "/dev/fd/1"], ["/dev/fd/1"]),
-    "events on standard error": (["--event-stream", "/dev/stderr"], ["/dev/stderr"]),
-    "events on a way round": (["--event-stream", "/proc/self/fd/1"], ["/proc/self"]),
-    "JSON of a run": (["--json"], ["--json", "--doctor"]),
+    "a summary on standard output": (
+        ["--json-out", "/dev/stdout"],
+        ["--json-out", NO_STREAM],
+    ),
+    "a summary on a descriptor": (
+        ["--json-out", "/dev/fd/1"],
+        ["/dev/fd/1", NO_STREAM],
+    ),
+    "events on standard error": (
+        ["--event-stream", "/dev/stderr"],
+        ["/dev/stderr", NO_STREAM],
+    ),
+    "events on a way round": (
+        ["--event-stream", "/proc/self/fd/1"],
+        ["/proc/self", NO_STREAM],
+    ),
     "a repo with a very long name": (["--repo", "x" * 5000], ["--repo"]),
     "a log directory that is a file": (
         ["--log-dir", "file"],
         ["--log-dir file: not a directory"],
     ),
-    "a log directory below a file": (["--log-dir", "file/runs"], ["file/runs"]),
-    "a log directory without a name": (["--log-dir", ""], ["--log-dir"]),
+    "a log directory below a file": (
+        ["--log-dir", "file/runs"],
+        ["file/runs", "fix:   --log-dir names another directory"],
+    ),
+    "a log directory without a name": (["--log-dir", ""], ["--log-dir", NO_VALUE]),
 }
 FAULTS = {"a log directory below a file"}
 
 
 @pytest.mark.core
 @pytest.mark.parametrize("what", BAD)
-def test_bad_input_is_refused_in_one_line_and_leaves_nothing(
+def test_bad_input_is_refused_with_the_fix_and_leaves_nothing(
     task: Tasks, tmp_path: Path, stand_in: StandIn, what: str
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -102,7 +127,7 @@ def test_bad_input_is_refused_in_one_line_and_leaves_nothing(
 
     ended = task(*arguments)
 
-    assert is_one_line(ended, 1 if what in FAULTS else 2, *words), ended
+    assert is_refused(ended, 1 if what in FAULTS else 2, *words), ended
     assert contents(tmp_path) == before
     assert stand_in.records == []
 
@@ -114,7 +139,7 @@ def test_bytes_that_are_no_text_are_refused_like_any_other(
 
     for flag in ("--resume", "--repo", "--task-file", "--timeout", "--verbosity"):
         ended = task(flag, stray)
-        assert is_one_line(ended, 2), ended
+        assert is_refused(ended, 2), ended
     assert task("--log-dir", tmp_path / stray).code == 0
     assert task.parse(stray).code == 2
     assert "Traceback" not in task.parse(stray).stderr
@@ -136,7 +161,7 @@ def test_a_prompt_that_is_no_text_is_refused_by_every_command_alike(
         out, err = begun.communicate(timeout=30)
 
     ended = Ended(begun.returncode, out.decode(), err.decode())
-    assert is_one_line(ended, 2, "not UTF-8 (byte 3): Codex refuses it", by=by), ended
+    assert is_refused(ended, 2, "not UTF-8 (byte 3): Codex refuses it"), ended
     assert stand_in.runs == []
     assert task.all == []
     assert not list(state_home.glob("runs/*"))
@@ -147,7 +172,7 @@ def test_without_a_repo_or_a_prompt_nothing_is_done(task: Tasks) -> None:
     for arguments in ([], ["--task", "x"], ["--repo", str(task.repo)]):
         done = task.cli(*arguments)
 
-        assert is_one_line(Ended(done.returncode, done.stdout, done.stderr), 2)
+        assert is_refused(Ended(done.returncode, done.stdout, done.stderr), 2)
 
 
 @pytest.mark.parametrize(
@@ -157,14 +182,14 @@ def test_without_a_repo_or_a_prompt_nothing_is_done(task: Tasks) -> None:
 def test_a_bad_variable_is_named(task: Tasks, variable: str, value: str) -> None:
     ended = task(env={variable: value})
 
-    assert is_one_line(ended, 2, variable, value)
+    assert is_refused(ended, 2, variable, value)
     assert not task.log_dir.exists()
 
 
 def test_a_task_file_that_may_not_be_read_is_named(task: Tasks) -> None:
     ended = task("--task-file", f"/proc/{os.getpid()}/mem")
 
-    assert is_one_line(ended, 2, "/mem")
+    assert is_refused(ended, 2, "/mem")
     assert not task.log_dir.exists()
 
 
@@ -176,7 +201,7 @@ def test_a_run_without_a_session_cannot_be_carried_on(
 
     ended = task("--resume", first.files.run_id)
 
-    assert is_one_line(ended, 2, first.files.run_id, "no session")
+    assert is_refused(ended, 2, first.files.run_id, "no session")
     assert len(task.all) == 1
 
 
@@ -193,11 +218,21 @@ def test_a_current_directory_that_is_gone_is_named(task: Tasks, tmp_path: Path) 
         check=False,
     )
 
-    assert is_one_line(Ended(done.returncode, done.stdout, done.stderr), 2, "directory")
+    assert is_refused(Ended(done.returncode, done.stdout, done.stderr), 2, "directory")
 
 
-@pytest.mark.parametrize("place", ["state", "logs", "json-out", "stream"])
-def test_a_place_that_cannot_be_written_is_named(task: Tasks, place: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "fix"),
+    [
+        ("state", ELSEWHERE),
+        ("logs", "fix:   --log-dir names another directory"),
+        ("json-out", "fix:   --json-out names another path"),
+        ("stream", "fix:   --event-stream names another path"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(
+    task: Tasks, place: str, fix: str
+) -> None:
     sealed = "/proc/sealed/dir"
     env: dict[str, str | None] = {}
     arguments = []
@@ -213,11 +248,16 @@ def test_a_place_that_cannot_be_written_is_named(task: Tasks, place: str) -> Non
 
     ended = task(*arguments, env=env)
 
-    assert is_one_line(ended, 1, "/proc/sealed")
+    assert is_refused(ended, 1, "/proc/sealed", fix)
     assert task.all == []
 
 
-@pytest.mark.parametrize("kind", ["damaged", "newer", "a directory", "cut short"])
+REPAIR = "fix:   codex-tasks verify --repair restores it"
+UPDATE = "fix:   update this version, or: set CODEX_RUNNER_HOME"
+FIXES = {"damaged": REPAIR, "newer": UPDATE, "a directory": REPAIR, "cut short": REPAIR}
+
+
+@pytest.mark.parametrize("kind", FIXES)
 def test_a_ledger_that_cannot_be_used_is_named_and_stays_as_it_is(
     task: Tasks, state_home: Path, kind: str
 ) -> None:
@@ -235,7 +275,7 @@ def test_a_ledger_that_cannot_be_used_is_named_and_stays_as_it_is(
 
     ended = task()
 
-    assert is_one_line(ended, 1, str(ledger)), ended
+    assert is_refused(ended, 1, str(ledger), FIXES[kind]), ended
     assert task.all == []
     assert (ledger.read_bytes() if ledger.is_file() else b"") == before
 
@@ -251,7 +291,9 @@ def test_beside_an_old_index_that_cannot_be_read_no_empty_ledger_is_made(
 
     ended = task()
 
-    assert is_one_line(ended, 1, str(index)), ended
+    old = "fix:   run codex-tasks verify --repair of version 0.2, which wrote it"
+    fix = old if kind == "damaged" else FIXES[kind]
+    assert is_refused(ended, 1, str(index), fix), ended
     assert task.all == []
     assert not (state_home / "ledger.db").exists()
     assert (index.read_bytes() if index.is_file() else b"") == before
@@ -289,12 +331,12 @@ def under_limit(task: Tasks, size: int, *arguments: object) -> Ended:
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 5000])
-def test_a_disk_that_takes_nothing_is_one_line_and_nothing_half_written(
+def test_a_disk_that_takes_nothing_is_named_and_nothing_is_half_written(
     task: Tasks, stand_in: StandIn, size: int
 ) -> None:
     ended = under_limit(task, size)
 
-    assert is_one_line(ended, 1), ended
+    assert is_refused(ended, 1, "cannot use the ledger", ELSEWHERE), ended
     assert not task.log_dir.exists() or list(task.log_dir.iterdir()) == []
     assert stand_in.runs == []
 
@@ -305,7 +347,7 @@ def test_a_disk_that_is_full_at_any_file_leaves_none(
 ) -> None:
     ended = task(env=sabotaged(fails(SUPERVISOR, "open", text)))
 
-    assert is_one_line(ended, 1, "No space left")
+    assert is_refused(ended, 1, "No space left")
     assert list(task.log_dir.iterdir()) == []
     assert stand_in.runs == []
     assert task().code == 0
@@ -329,7 +371,7 @@ def test_a_supervisor_that_cannot_be_started_is_told_and_leaves_nothing(
     ended = task(env=sabotaged(point))
 
     told = "cannot start a supervisor: No space left on device"
-    assert is_one_line(ended, 1, told), ended
+    assert is_refused(ended, 1, told), ended
     assert contents(tmp_path) == before
     assert not state_home.exists()
     assert stand_in.runs == []
@@ -343,7 +385,7 @@ def test_a_record_that_cannot_be_made_whole_leaves_no_row_and_no_file(
 
     ended = task(env=sabotaged(point))
 
-    assert is_one_line(ended, 1, "disk is full"), ended
+    assert is_refused(ended, 1, "disk is full", ELSEWHERE), ended
     assert list(task.log_dir.iterdir()) == []
     assert list(state_home.glob("runs/*")) == []
     with closing(sqlite3.connect(state_home / "ledger.db")) as db:
@@ -442,7 +484,7 @@ def test_a_tiny_disk_never_makes_a_verdict_lie(
         parsed = task.parse(ended.fields["codex_run_id"])
         assert f'"outcome":"{ended.fields["outcome"]}"' in parsed.stdout
     else:
-        assert is_one_line(ended, 1, "No space left"), ended
+        assert is_refused(ended, 1, "No space left"), ended
 
 
 def test_a_pipe_without_a_reader_is_refused_and_not_waited_for(task: Tasks) -> None:
@@ -451,5 +493,6 @@ def test_a_pipe_without_a_reader_is_refused_and_not_waited_for(task: Tasks) -> N
 
     ended = task("--event-stream", pipe, timeout=10)
 
-    assert is_one_line(ended, 1, str(pipe)), ended
+    fix = "fix:   --event-stream names another file"
+    assert is_refused(ended, 1, str(pipe), fix), ended
     assert task.all == []

@@ -14,7 +14,7 @@ from support import stand_in as script
 from support.commands import fields
 from support.processes import is_alive, kill, wait_until
 from support.stand_in import StandIn, make_stand_in
-from support.tasks import CLOSING, Files, Tasks, gone, is_one_line
+from support.tasks import CLOSING, Files, Tasks, gone, is_refused
 
 BEGIN = "===== run_codex_task debug preamble ====="
 
@@ -85,7 +85,7 @@ def test_words_of_the_notify_command_reach_no_shell(
     refused = task("--notify-cmd", f"true{words}")
     ended = task("--notify-cmd", f"true '{words}'")
 
-    assert is_one_line(refused, 2, "--notify-cmd: ';' needs a shell", "sh -c")
+    assert is_refused(refused, 2, "--notify-cmd: ';' needs a shell", "sh -c")
     assert ended.code == 0
     assert not (tmp_path / "made").exists()
 

@@ -9,6 +9,7 @@ from support import stand_in as script
 from support.processes import wait_until
 from support.repository import git
 from support.sessions import Session, Sessions
+from support.tasks import is_refused
 
 
 @pytest.fixture
@@ -165,9 +166,8 @@ def test_a_snapshot_that_takes_too_long_is_given_up(
 
     assert said.code == 0
     shown = sessions("diff", session.id)
-    assert shown.code == 1
-    assert "there is no snapshot of run" in shown.stderr
-    assert "use --worktree" in shown.stderr
+    told, fix = "there is no snapshot of run", "fix:   use --worktree: "
+    assert is_refused(shown, 1, told, fix), shown
 
 
 def test_the_setting_turns_snapshots_off(sessions: Sessions) -> None:
@@ -205,6 +205,6 @@ def test_the_changes_of_a_run_are_those_of_that_run(sessions: Sessions) -> None:
 
     shown = sessions("diff", "--json", first).stdout
 
-    assert json.loads(shown)["run"] == first
+    assert json.loads(shown)["run_id"] == first
     assert json.loads(shown)["lines_added"] == 1
-    assert differences(session)["run"] != first
+    assert differences(session)["run_id"] != first

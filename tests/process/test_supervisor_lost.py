@@ -11,7 +11,7 @@ from support import stand_in as script
 from support.processes import is_alive, kill, wait_until
 from support.sabotage import FOREGROUND, SUPERVISOR, dies, fails, sabotaged
 from support.stand_in import StandIn, make_native
-from support.tasks import CLOSING, Begun, Files, Tasks, gone, is_one_line
+from support.tasks import CLOSING, Begun, Files, Tasks, gone, is_refused
 
 from runner.locks import Lock, look
 from runner.run_files import owner_of
@@ -246,7 +246,7 @@ def test_a_supervisor_that_dies_before_its_record_is_told_and_leaves_no_run(
     ended = task(*(["--detach"] if detach else []), env=sabotaged(point))
 
     told = "cannot start a supervisor: it was killed before it recorded the run"
-    assert is_one_line(ended, 1, told), ended
+    assert is_refused(ended, 1, told), ended
     assert stand_in.runs == []
     assert task.cli("ls", "-a", command="codex_tasks").stdout == ""
     verified = task.cli("verify", "--full", command="codex_tasks")

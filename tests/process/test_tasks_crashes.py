@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from support import stand_in as script
+from support.commands import rows_of
 from support.processes import wait_until
 from support.sabotage import SUPERVISOR, TASKS, dies, dies_at_effect, sabotaged
 from support.sessions import Session, Sessions
@@ -294,7 +295,7 @@ def test_a_supervisor_that_is_killed_while_its_session_gets_its_name_leaves_it_w
     assert {task for task, end in ends.items() if end == "succeeded"} <= set(given)
     listed = sessions("ls", "--json")
     assert (listed.code, listed.stderr) == (0, "")
-    for each in json.loads(listed.stdout):
+    for each in rows_of(listed.stdout):
         session = Session(each["id"], sessions)
         status = session.status
         if status["directory"] is None:

@@ -8,7 +8,7 @@ import pytest
 from support.commands import fields
 from support.processes import wait_until
 from support.sessions import Session, Sessions
-from support.tasks import is_one_line
+from support.tasks import is_refused
 
 from parsers.paths import Path as OwnPath
 from runner.locks import Lock, look
@@ -95,7 +95,9 @@ def test_nothing_is_uninstalled_while_a_task_runs(
 
     said = sessions("uninstall", "--purge")
 
-    assert is_one_line(said, 75, "waiting prompts: 1", "stop -a", by="codex_tasks")
+    assert is_refused(
+        said, 75, "waiting prompts: 1", "fix:   codex-tasks stop -a ends them"
+    )
     held.touch()
     assert session.wait().code == 0
 

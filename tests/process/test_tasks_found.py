@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from support import stand_in as script
-from support.commands import Cli, fields
+from support.commands import Cli, fields, rows_of
 from support.processes import wait_until
 from support.sabotage import SUPERVISOR, fails, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
-from support.tasks import gone, is_one_line
+from support.tasks import gone, is_refused
 
 # What commands and supervisors deliver, without the timer.
 pytestmark = pytest.mark.usefixtures("without_timer")
@@ -132,7 +132,7 @@ def test_stop_tells_of_what_still_waits_when_the_ledger_takes_nothing(
 
     said = busy.sessions("stop", busy.id, env=sabotaged(*NO_TRANSACTION))
 
-    assert is_one_line(said, 1, "prompts (2) are not canceled", by="codex_tasks")
+    assert is_refused(said, 1, "prompts (2) are not canceled")
     go.touch()
     busy.wait()
     assert len(busy.given) == 1 + 2
@@ -356,7 +356,7 @@ def test_a_limit_above_all_numbers_is_none(sessions: Sessions, limit: str) -> No
 
     said = sessions("ls", "--json", "--limit", limit)
 
-    assert [each["id"] for each in json.loads(said.stdout)] == [session.id]
+    assert [each["id"] for each in rows_of(said.stdout)] == [session.id]
 
 
 def test_an_older_answer_of_the_same_length_is_not_taken_for_the_new_one(

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from support import stand_in as script
-from support.commands import Cli
+from support.commands import Cli, rows_of
 from support.repository import make_repository
 from support.stand_in import StandIn, make_stand_in
-from support.tasks import Ended
+from support.tasks import Ended, is_refused
 
 DATA = Path(__file__).parents[1] / "unit" / "parsers" / "data"
 RECORDED = "01a1f87a-1edb-7772-a295-bcdec2d6d2fd"
@@ -187,10 +187,12 @@ class Command:
     def json(self, *words: object, code: int | None = 0) -> Any:  # noqa: ANN401 # as JSON is
         return json.loads(self(*words, "--json", code=code).stdout)
 
+    def told(self, *words: object) -> list[Json]:
+        return rows_of(self(*words, "--json").stdout)
+
     def status(self, thread: str) -> Json:
-        (found,) = self.json("status", thread)
-        status: Json = found
-        return status
+        (found,) = self.told("status", thread)
+        return found
 
     def shares(self, thread: str) -> list[int | None]:
         paths = sorted((self.state_home / "runs").glob("*/summary.json"))
@@ -256,7 +258,7 @@ def test_all_kinds_come_in_and_their_sources_stay(
     assert "imported 8 sessions (12 runs); 0 already on record; 2 not imported" in (
         done.stderr
     )
-    listed = {each["id"]: each["state"] for each in tasks.json("ls", "-a")}
+    listed = {each["id"]: each["state"] for each in tasks.told("ls", "-a")}
     assert len(listed) == 8
     assert (listed[TWICE], listed[DIED]) == ("STOPPED", "DIED")
     assert listed[PUT_AWAY] == "ARCHIVED"
@@ -360,7 +362,7 @@ def test_a_rollout_that_is_being_written_is_left_until_it_has_ended(
 
     assert f"{path}: it seems to be running: import it after its end" in early.stderr
     assert "0 already on record; 2 not imported" in early.stderr
-    assert tasks.json("ls", "-a") == []
+    assert tasks.told("ls", "-a") == []
     # No Codex holds it, and it has been quiet for long: it is taken for dead.
     os.utime(path, (0, 0))
     tasks("import", home, code=1)
@@ -436,7 +438,8 @@ def test_an_imported_session_is_resumed(
     assert "--model" not in argv
     assert given[TWICE]["env"]["CODEX_HOME"] == str(codex_home)
     refused = tasks("send", PUT_AWAY, "go on", code=1)
-    assert "unarchive" in refused.stderr
+    fix = f"fix:   codex-tasks unarchive {PUT_AWAY}"
+    assert is_refused(refused, 1, "is ARCHIVED", fix), refused
     tasks("unarchive", PUT_AWAY)
     tasks("send", PUT_AWAY, "go on")
     tasks("status", "--wait", "--timeout", "30", PUT_AWAY)

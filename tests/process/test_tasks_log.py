@@ -15,7 +15,7 @@ from support import stand_in as script
 from support.commands import Cli
 from support.processes import wait_until
 from support.stand_in import THREAD, StandIn
-from support.tasks import Tasks
+from support.tasks import Ended, Tasks, is_refused
 from support.terminal import terminal
 
 STOPPED = f"codex_tasks: Task {THREAD} is STOPPED; stopping log follow.\n"
@@ -281,24 +281,23 @@ def test_a_launch_that_failed_says_why(context: Context) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["-n", "-1", THREAD], 2, "-n '-1' is not a number of lines"),
-        (["-n", "x", THREAD], 2, "-n 'x' is not a number of lines"),
-        (["--run", "x", THREAD], 2, f"task {THREAD} has no run 'x'"),
-        (["no such thing"], 3, "no task 'no such thing'"),
-        ([], 2, "required: TASK"),
+        (["-n", "-1", THREAD], 2, ["-n '-1' is not a number of lines"]),
+        (["-n", "x", THREAD], 2, ["-n 'x' is not a number of lines"]),
+        (["--run", "x", THREAD], 2, [f"task {THREAD} has no run 'x'"]),
+        (["no such thing"], 3, ["no task 'no such thing'", "fix:   codex-tasks ls -a"]),
+        ([], 2, ["required: TASK", "fix:   codex-tasks log --help lists them; put --"]),
     ],
 )
 def test_what_makes_no_sense_is_refused(
-    context: Context, words: list[str], code: int, said: str
+    context: Context, words: list[str], code: int, said: list[str]
 ) -> None:
     context.start()
     context.wait()
 
     done = context("log", *words)
 
-    assert (done.returncode, done.stdout) == (code, "")
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
+    ended = Ended(done.returncode, done.stdout, done.stderr)
+    assert is_refused(ended, code, *said), ended
 
 
 @pytest.mark.core

@@ -8,6 +8,7 @@ import pytest
 from support import stand_in as script
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
+from support.tasks import is_refused
 
 FIRST = "01a1f000-aaaa-7000-8000-000000000001"
 SECOND = "01a1f000-aabb-7000-8000-000000000002"
@@ -93,13 +94,13 @@ def test_what_fits_two_tasks_is_refused_with_both(
     for command in ("status", "result", "stop", "archive", "rm"):
         said = sessions(command, FIRST[:11])
 
-        assert (command, said.code, said.stdout) == (command, 2, "")
-        assert FIRST in said.stderr
-        assert SECOND in said.stderr
-        assert TITLE in said.stderr
+        words = ("matches several tasks", FIRST, SECOND, TITLE)
+        more = "fix:   give more of the id"
+        assert is_refused(said, 2, *words, more), (command, said)
     assert len(sessions.listed()) == 2
 
 
+LIST = "fix:   codex-tasks ls -a lists them"
 NONE = [
     *(UNKNOWN, FIRST[:5], "no such title", "*", "%", "_" * 8),
     *("../../x", "../outside", "/etc", ".", "..", "archive", "runs", "queue"),
@@ -127,8 +128,7 @@ def test_a_name_that_is_no_tasks_is_three_and_nothing_is_touched(
     for command, name in (*product([["status"]], NONE), *product(COMMANDS, some)):
         prompt = ["More."] if "send" in command else []
         said = sessions(*command, name, *prompt)
-        assert (said.code, said.stdout) == (3, ""), (command, name)
-        assert len(said.stderr.splitlines()) == 1
+        assert is_refused(said, 3, "no task", LIST), (command, name, said)
 
     assert sorted(tmp_path.glob("*/**")) == before
     assert (outside / "task.pid").read_text() == "1"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.processes import wait_until
 from support.sessions import Session, Sessions
+from support.tasks import Ended, is_refused
 
 HOLDS = """\
 import fcntl, sys, time
@@ -91,14 +92,10 @@ def test_a_prompt_is_refused_while_another_program_writes_the_thread(
         *usual, "--codex-bin", session.sessions.stand_in.path
     )
 
-    for code, said in (
-        (sent.code, sent.stderr),
-        (resumed.returncode, resumed.stderr),
-    ):
-        assert code == 75
-        assert f"another program writes it, pid {writer.pid}" in said
-    assert "--queue" in sent.stderr
-    assert "--wait-for-session" in resumed.stderr
+    told = f"another program writes it, pid {writer.pid}"
+    again = Ended(resumed.returncode, resumed.stdout, resumed.stderr)
+    assert is_refused(sent, 75, told, "fix:   --queue"), sent
+    assert is_refused(again, 75, told, "fix:   --wait-for-session"), again
     assert session.given == ["Begin."]
     assert len(session.records) == 1
     assert session.state == "STOPPED"

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from support import stand_in as script
+from support.commands import rows_of
 from support.processes import wait_until
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
+from support.tasks import is_refused
 
 LIMIT = "You've hit your usage limit. Try again later."
 
@@ -99,10 +101,10 @@ def test_who_would_overtake_what_is_held_is_told_what_is_worked_on_instead(
 
     refused = busy.send("Three.")
 
-    assert refused.code == 75
     run_id = busy.records[2]["run_id"]
-    assert "has waiting prompts (2)" in refused.stderr
-    assert f"run {run_id} delivers the first now" in refused.stderr
+    told = f"has waiting prompts (2): run {run_id} delivers the first now"
+    fix = "fix:   --queue adds it to the queue"
+    assert is_refused(refused, 75, told, fix), refused
     assert "is busy" not in refused.stderr
     busy.wait()
     assert busy.given == ["Begin.", "fail", "One.", "Two."]
@@ -123,9 +125,9 @@ def test_a_quit_ends_the_session_after_what_stands_before_it(
         busy.queue("/exit"),
         busy.send("Three."),
     ):
-        assert (refused.code, refused.stdout) == (75, "")
-        assert refused.stderr.count("\n") == 1
-        assert f"a /quit waits (prompt {number})" in refused.stderr
+        told = f"a /quit waits (prompt {number})"
+        fix = f"fix:   codex-tasks stop {busy.id} cancels it"
+        assert is_refused(refused, 75, told, fix), refused
 
     go.touch()
     assert busy.wait().code == 0
@@ -279,7 +281,7 @@ def test_after_a_limit_one_session_tries_first(
     sessions.let_time_pass()
     sessions("ls")
 
-    waits = json.loads(sessions("queue", "--json").stdout)
+    waits = rows_of(sessions("queue", "--json").stdout)
     assert [each["why"] for each in waits] == ["limit", "limit"]
     go.touch()
     wait_until(lambda: sessions("queue").stdout == "Nothing waits.\n", 30)
@@ -428,15 +430,15 @@ def test_an_archived_session_takes_no_prompt_and_one_with_prompts_is_not_archive
     busy.runs[1].wait_for_end()
 
     refused = busy.sessions("archive", busy.id)
-    assert refused.code == 75
-    assert "prompts waiting (1)" in refused.stderr
+    fix = "fix:   codex-tasks stop cancels them, send delivers them"
+    assert is_refused(refused, 75, "prompts waiting (1)", fix), refused
     assert busy.sessions("rm", busy.id).code == 75
     assert busy.stop().stdout.endswith("1 waiting prompt skipped.\n")
     assert busy.sessions("archive", busy.id).code == 0
     assert busy.send("More.").code == 1
     sent = busy.queue("More.")
-    assert sent.code == 1
-    assert "unarchive" in sent.stderr
+    fix = f"fix:   codex-tasks unarchive {busy.id}"
+    assert is_refused(sent, 1, "is ARCHIVED", fix), sent
     assert busy.sessions("unarchive", busy.id).code == 0
     assert busy.send("More.").code == 0
     assert busy.wait().code == 0

@@ -1,11 +1,10 @@
 """A ledger that was lost is made anew, also with the runs of another command."""
 
-import json
 from pathlib import Path
 
 import pytest
 from support import stand_in as script
-from support.commands import Cli, fields
+from support.commands import Cli, fields, rows_of
 from support.processes import wait_until
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
@@ -41,7 +40,7 @@ def lose_the_ledger(sessions: Sessions) -> None:
 
 def known(sessions: Sessions) -> list[dict[str, object]]:
     """List what a listing says, without what only a repair may touch."""
-    told = json.loads(sessions("ls", "-a", "--json").stdout)
+    told = rows_of(sessions("ls", "-a", "--json").stdout)
     names = ("id", "title", "state", "outcome", "last_run")
     found = [{name: each[name] for name in names} for each in told]
     return sorted(found, key=lambda each: str(each["id"]))

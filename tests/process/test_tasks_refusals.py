@@ -1,8 +1,7 @@
-"""What `codex-tasks` cannot do is refused in one line; nothing is started."""
+"""What `codex-tasks` cannot do is refused with the fix; nothing is started."""
 
 import os
 import subprocess
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,44 +9,61 @@ from support.commands import Cli
 from support.sabotage import SUPERVISOR, fails, sabotaged
 from support.sessions import Sessions
 from support.stand_in import StandIn
-from support.tasks import Ended, is_one_line
+from support.tasks import Ended, is_refused
 
-said_in_one_line = partial(is_one_line, by="codex_tasks")
 STRANGE = "dupe\x1b[31m\u202e"
+NO_VALUE = "fix:   give it a value, or leave it out"
+NO_NAME = "fix:   give it a value"
+LIST, LIST_OF = (f"fix:   codex-tasks{x} --help lists them" for x in ("", " {}"))
 
 
 WRONG: dict[str, tuple[list[str], list[str]]] = {
     "a repository without a name": (
         ["start", "--repo", "", "--working-dir", "new", "x"],
-        ["--repo is empty"],
+        ["--repo is empty", NO_VALUE],
     ),
     "a ref without a name": (
         ["start", "--repo", "a", "--working-dir", "new", "--repo-ref=", "x"],
-        ["--repo-ref is empty"],
+        ["--repo-ref is empty", NO_VALUE],
     ),
-    "a program without a name": (["start", "--codex-bin", "", "x"], ["--codex-bin is"]),
-    "a model without a name": (["start", "-m", "", "x"], ["--model/-m is empty"]),
+    "a program without a name": (
+        ["start", "--codex-bin", "", "x"],
+        ["--codex-bin is empty", NO_VALUE],
+    ),
+    "a model without a name": (
+        ["start", "-m", "", "x"],
+        ["--model/-m is empty", NO_VALUE],
+    ),
     "an unknown sandbox": (["start", "-s", "mauve", "x"], ["mauve", "read-only"]),
-    "no setting": (["start", "-c", "", "x"], ["--config/-c is empty"]),
-    "an image without a name": (["start", "--image", "", "x"], ["--image is empty"]),
+    "no setting": (["start", "-c", "", "x"], ["--config/-c is empty", NO_VALUE]),
+    "an image without a name": (
+        ["start", "--image", "", "x"],
+        ["--image is empty", NO_VALUE],
+    ),
     "a directory without a name": (
         ["start", "--working-dir", "", "x"],
-        ["--working-dir is empty"],
+        ["--working-dir is empty", NO_VALUE],
     ),
-    "a place without a name": (["doctor", "--working-dir", ""], ["--working-dir is"]),
-    "no state": (["ls", "--state", ""], ["--state is empty"]),
-    "an unset state": (["ls", "--state", "RUNNING", ""], ["--state is empty"]),
+    "a place without a name": (
+        ["doctor", "--working-dir", ""],
+        ["--working-dir is empty", NO_VALUE],
+    ),
+    "no state": (["ls", "--state", ""], ["--state is empty", NO_VALUE]),
+    "an unset state": (
+        ["ls", "--state", "RUNNING", ""],
+        ["--state is empty", NO_VALUE],
+    ),
     "commas alone": (["ls", "--state", ","], ["--state ,", "RUNNING"]),
-    "no run of an answer": (["result", "--run", "", "x"], ["--run is empty"]),
-    "no run of a log": (["log", "--run", "", "x"], ["--run is empty"]),
-    "no number of lines": (["log", "-n", "", "x"], ["-n/--lines is empty"]),
-    "nothing to import": (["import", ""], ["DIR is empty"]),
-    "no time": (["usage", "--since", ""], ["--since is empty"]),
-    "no title": (["start", "-t", "", "x"], ["-t/--title is empty"]),
+    "no run of an answer": (["result", "--run", "", "x"], ["--run is empty", NO_VALUE]),
+    "no run of a log": (["log", "--run", "", "x"], ["--run is empty", NO_VALUE]),
+    "no number of lines": (["log", "-n", "", "x"], ["-n/--lines is empty", NO_VALUE]),
+    "nothing to import": (["import", ""], ["DIR is empty", NO_NAME]),
+    "no time": (["usage", "--since", ""], ["--since is empty", NO_VALUE]),
+    "no title": (["start", "-t", "", "x"], ["-t/--title is empty", NO_VALUE]),
     "a blank title": (["start", "-t", " ", "x"], ["--title is empty"]),
-    "no task": (["status", ""], ["TASK is empty: give it a value"]),
-    "no task to send to": (["send", "", "x"], ["TASK is empty"]),
-    "no task to stop": (["stop", ""], ["TASK is empty"]),
+    "no task": (["status", ""], ["TASK is empty", NO_NAME]),
+    "no task to send to": (["send", "", "x"], ["TASK is empty", NO_NAME]),
+    "no task to stop": (["stop", ""], ["TASK is empty", NO_NAME]),
     "none of the tasks": (["ls", "--limit", "0"], ["--limit '0'", "1 or more"]),
     "nothing that exists to import": (
         ["import", "nowhere"],
@@ -61,7 +77,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
         ["start", "--working-dir", os.fsdecode(b"\xff"), "x"],
         ["the path is not UTF-8"],
     ),
-    "no age": (["prune", "--older-than", ""], ["--older-than is empty"]),
+    "no age": (["prune", "--older-than", ""], ["--older-than is empty", NO_VALUE]),
     "no prompt": (["start", ""], ["PROMPT is empty"]),
     "eleven years": (["start", "--timeout", "4000d", "x"], ["more than ten years"]),
     "no number of seconds, and nothing to wait for": (
@@ -71,7 +87,10 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "less than none": (["ls", "--limit", "-1"], ["--limit '-1'", "1 or more"]),
     "a prompt like an option": (
         ["send", "x", "-x"],
-        ["PROMPT", "put -- before an argument that starts with -"],
+        [
+            "required: PROMPT",
+            f"{LIST_OF.format('send')}; put -- before an argument that starts with -",
+        ],
     ),
     "all and one, to look at": (["status", "-a", "x"], ["only one of these"]),
     "all and those at work": (["status", "-a", "-A"], ["only one of these"]),
@@ -92,34 +111,49 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "an image that is not there": (["start", "--image", "no", "x"], ["no such file"]),
     "a command with two letters the wrong way round": (
         ["sttaus", "x"],
-        ["no command 'sttaus'", "did you mean codex-tasks status x?"],
+        ["no command 'sttaus'", "fix:   codex-tasks status x"],
     ),
     "a command that could be two": (
         ["stat"],
-        ["did you mean codex-tasks start or codex-tasks status?"],
+        ["no command 'stat'", "fix:   codex-tasks start or codex-tasks status"],
     ),
-    "a word for a command": (["kill", "x"], ["did you mean codex-tasks stop x?"]),
-    "a command almost like one that destroys": (["prun"], ["(codex-tasks --help"]),
-    "a command like no other": (["frobnicate"], ["(codex-tasks --help lists them)"]),
+    "a word for a command": (
+        ["kill", "x"],
+        ["no command 'kill'", "fix:   codex-tasks stop x"],
+    ),
+    "a command almost like one that destroys": (["prun"], ["no command 'prun'", LIST]),
+    "a command like no other": (["frobnicate"], ["'frobnicate'", LIST]),
     "an option with two letters the wrong way round": (
         ["start", "--sandbxo", "read-only", "x"],
-        ["unrecognized arguments: --sandbxo (did you mean --sandbox?"],
+        ["unrecognized arguments: --sandbxo", "fix:   did you mean --sandbox?"],
     ),
-    "a word too many": (["start", "x", "y"], ["unrecognized arguments: y (codex"]),
-    "an option that is none": (["ls", f"--{STRANGE}"], [r"--dupe\x1b[31m\u202e"]),
+    "a word too many": (
+        ["start", "x", "y"],
+        [
+            "unrecognized arguments: y",
+            LIST_OF.format("start"),
+        ],
+    ),
+    "an option that is none": (
+        ["ls", f"--{STRANGE}"],
+        [
+            r"--dupe\x1b[31m\u202e",
+            LIST_OF.format("ls"),
+        ],
+    ),
 }
 
 
 @pytest.mark.core
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_command_line_is_refused_in_one_line(
+def test_a_wrong_command_line_is_refused_with_the_fix(
     sessions: Sessions, codex: StandIn, what: str
 ) -> None:
     words, said = WRONG[what]
 
     ended = sessions(*words)
 
-    assert said_in_one_line(ended, 2, *said), ended
+    assert is_refused(ended, 2, *said), ended
     assert codex.records == []
     assert not (sessions.cli.cwd / "new").exists()
 
@@ -132,7 +166,7 @@ def test_a_ref_like_an_option_is_refused_before_anything_is_cloned(
 
     ended = sessions(*sessions.starting(*words, "Begin."))
 
-    assert said_in_one_line(ended, 2, "--repo-ref -x", "is required"), ended
+    assert is_refused(ended, 2, "--repo-ref -x", "is required"), ended
     assert not place.parent.exists()
 
 
@@ -142,7 +176,9 @@ def test_names_are_shown_not_obeyed(sessions: Sessions) -> None:
 
     ended = sessions("status", STRANGE)
 
-    assert said_in_one_line(ended, 2, "matches several tasks"), ended
+    assert is_refused(
+        ended, 2, "matches several tasks", "fix:   give more of the id"
+    ), ended
     assert ended.stderr.count(r"(dupe\x1b[31m\u202e)") == 2
 
 
@@ -151,9 +187,7 @@ def test_a_program_that_is_a_directory_is_told(
 ) -> None:
     ended = sessions(*sessions.starting("--codex-bin", tmp_path, "Begin."))
 
-    assert said_in_one_line(
-        ended, 1, f"cannot be run: {tmp_path}: it is a directory"
-    ), ended
+    assert is_refused(ended, 1, f"cannot be run: {tmp_path}: it is a directory"), ended
 
 
 NOWHERE: list[tuple[list[str], dict[str, str]]] = [
@@ -190,7 +224,7 @@ def test_a_current_directory_that_is_gone_is_named(
 ) -> None:
     ended = nowhere(cli, tmp_path / "gone", *words, env=env)
 
-    assert said_in_one_line(ended, 2, "the current directory is gone"), ended
+    assert is_refused(ended, 2, "the current directory is gone"), ended
 
 
 def test_a_current_directory_that_is_gone_is_no_matter_where_none_is_needed(
@@ -209,6 +243,6 @@ def test_a_disk_that_takes_no_session_is_told_with_the_way_out(
 
     ended = sessions(*sessions.starting("Begin."), env=full)
 
-    way_out = "(set CODEX_RUNNER_HOME to use another state directory)"
-    assert said_in_one_line(ended, 1, "No space left on device", way_out), ended
+    way_out = "fix:   set CODEX_RUNNER_HOME to use another state directory"
+    assert is_refused(ended, 1, "No space left on device", way_out), ended
     assert codex.records == []

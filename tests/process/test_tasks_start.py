@@ -1,5 +1,6 @@
 """`start` prints an id and nothing else; one that fails says why and is on record."""
 
+import json
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from support.processes import wait_until
 from support.sabotage import SUPERVISOR, TASKS, dies, fails, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
-from support.tasks import Ended, gone, is_one_line
+from support.tasks import Ended, gone, is_refused
 
 from parsers.text import uuid
 
@@ -140,7 +141,7 @@ def test_a_supervisor_that_cannot_be_started_is_told(sessions: Sessions) -> None
     said = sessions(*sessions.starting("Begin."), env=env)
 
     told = "cannot start a supervisor: No space left on device"
-    assert is_one_line(said, 1, told, by="codex_tasks"), said
+    assert is_refused(said, 1, told), said
     assert sessions.listed("-a") == {}
     assert sessions.records == []
     assert not list(sessions.state_home.glob("runs/*"))
@@ -163,7 +164,7 @@ def test_a_supervisor_that_is_killed_before_the_record_is_told_and_leaves_no_tas
     said = sessions(*sessions.starting("Begin."), env=env)
 
     told = "cannot start a supervisor: it was killed before it recorded the run"
-    assert is_one_line(said, 1, told, by="codex_tasks"), said
+    assert is_refused(said, 1, told), said
     assert sessions.listed("-a") == {}
     assert codex.runs == []
     assert sessions("verify", "--full").code == 0
@@ -379,13 +380,16 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_command_line_is_refused_in_one_line_and_leaves_nothing(
+def test_a_wrong_command_line_is_refused_and_leaves_nothing(
     sessions: Sessions, codex: StandIn, repo: Path, what: str
 ) -> None:
     said = sessions(*WRONG[what], cwd=repo)
 
-    assert (said.code, said.stdout) == (2, "")
-    assert len(said.stderr.splitlines()) == 1
+    error, *fix = said.stderr.splitlines()
+    assert (said.code, error[:7]) == (2, "error: ")
+    assert [line[:7] for line in fix] in ([], ["fix:   "])
+    told = json.loads(said.stdout)["error"]["message"] if said.stdout else None
+    assert told == (error[7:] if "--json" in WRONG[what] else None)
     assert codex.runs == []
     assert not sessions.state_home.exists() or not sessions.records
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from support import stand_in as script
+from support.commands import rows_of
 from support.processes import wait_until
 from support.sabotage import TASKS, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
+from support.tasks import is_refused
 
 FIRST = "01a1f000-aaaa-7000-8000-000000000001"
 SECOND = "01a1f000-aabb-7000-8000-000000000002"
@@ -27,9 +29,7 @@ def test_a_busy_session_refuses_a_prompt_and_names_its_run(
 
     said = session.send("More.")
 
-    assert (said.code, said.stdout) == (75, "")
-    assert run.run_id in said.stderr
-    assert "--queue" in said.stderr
+    assert is_refused(said, 75, f"run {run.run_id} holds it", "fix:   --queue"), said
     assert sessions("archive", session.id).code == 75
     assert sessions("rm", session.id).code == 75
     assert session.result().code == 75
@@ -64,7 +64,7 @@ def test_a_wait_tells_by_its_exit_code_whether_all_went_well(
     ended = both.wait()
 
     assert ended.code == 1
-    found = {each["id"]: each for each in json.loads(ended.stdout)}
+    found = {each["id"]: each for each in rows_of(ended.stdout)}
     assert (found[good.id]["state"], found[bad.id]["state"]) == ("STOPPED", "DIED")
     assert found[bad.id]["error"] == "it did not work"
     assert good.wait().code == 0
@@ -125,7 +125,7 @@ def test_a_wait_for_several_tells_of_all_when_one_is_damaged(
 
     said = sessions("status", "--json", *words, bad.id, good.id)
 
-    found = {each["id"]: each for each in json.loads(said.stdout)}
+    found = {each["id"]: each for each in rows_of(said.stdout)}
     assert found.keys() == {bad.id, good.id}
     assert found[good.id]["state"] == "STOPPED"
     assert said.stderr == ""
@@ -145,7 +145,7 @@ def test_a_wait_for_any_ends_with_the_first(
     said = sessions("status", "--json", "--wait-any", slow.id, quick.id)
 
     assert said.code == 0
-    states = {each["id"]: each["state"] for each in json.loads(said.stdout)}
+    states = {each["id"]: each["state"] for each in rows_of(said.stdout)}
     assert states == {slow.id: "RUNNING", quick.id: "STOPPED"}
     held.touch()
     assert slow.wait().code == 0
@@ -154,7 +154,7 @@ def test_a_wait_for_any_ends_with_the_first(
 def test_all_and_all_running_select_tasks(
     sessions: Sessions, codex: StandIn, held: Path
 ) -> None:
-    assert sessions("status", "--json", "-a").stdout == "[]\n"
+    assert rows_of(sessions("status", "--json", "-a").stdout) == []
     assert sessions("status", "-A", "--wait").code == 0
     running = sessions.start()
     codex.plays(*script.ordinary(), thread=script.FRESH)
@@ -163,7 +163,7 @@ def test_all_and_all_running_select_tasks(
 
     def of(option: str) -> set[str]:
         said = sessions("status", "--json", option)
-        return {each["id"] for each in json.loads(said.stdout)}
+        return {each["id"] for each in rows_of(said.stdout)}
 
     assert of("-A") == {running.id}
     assert of("-a") == {running.id, stopped.id, archived.id}
@@ -216,7 +216,7 @@ def test_what_is_wrong_with_some_tasks_concerns_no_other(sessions: Sessions) -> 
 
     for said in (listed, status):
         assert (said.code, said.stderr) == (0, "")
-        states = {each["id"]: each["state"] for each in json.loads(said.stdout)}
+        states = {each["id"]: each["state"] for each in rows_of(said.stdout)}
         ids = {each.id for each in (whole, *others)}
         assert states == dict.fromkeys(ids, "STOPPED")
     verified = sessions("verify")

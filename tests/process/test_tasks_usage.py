@@ -13,7 +13,7 @@ import pytest
 from support.commands import Cli
 from support.many import MODELS, REPOS, entitle, fill
 from support.processes import wait_until
-from support.tasks import Tasks
+from support.tasks import Ended, Tasks, is_refused
 from support.terminal import on_screen
 
 FIGURES = [
@@ -51,7 +51,7 @@ def test_json_is_one_object_with_the_promised_names(cli: Cli, state_home: Path) 
     by_day = told(cli)
     by_session = told(cli, "--by", "session")
 
-    assert list(by_day) == ["by", "since", "rows", "total"]
+    assert list(by_day) == ["schema", "by", "since", "rows", "total"]
     assert (by_day["by"], by_day["since"]) == ("day", None)
     assert set(by_day["rows"][0]) == {"key", *FIGURES}
     assert list(by_day["total"]) == FIGURES
@@ -96,9 +96,8 @@ def test_since_leaves_out_what_was_before(cli: Cli, state_home: Path) -> None:
 def test_a_since_that_means_nothing_is_wrong_usage(cli: Cli) -> None:
     done = usage(cli, "--since", "yesterday")
 
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "'yesterday'" in done.stderr
-    assert "2026-11-01" in done.stderr
+    said = Ended(done.returncode, done.stdout, done.stderr)
+    assert is_refused(said, 2, "'yesterday'", "fix:   such as 2026-11-01, "), said
 
 
 def test_nothing_on_record_is_no_failure(cli: Cli) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.commands import rows_of
 from support.imports import ROOT
 from support.processes import wait_until
 from support.sessions import Session, Sessions
@@ -32,6 +33,7 @@ AGREES = {"ok": True, "differences": [], "notes": []}
 def verify(sessions: Sessions, *words: str) -> dict[str, Any]:
     said = sessions("verify", "--json", *words)
     found: dict[str, Any] = json.loads(said.stdout)
+    assert found.pop("schema") == "codex-runner/verify/1"
     assert said.code == (0 if found["ok"] else 1), said.stderr
     return found
 
@@ -232,7 +234,7 @@ def test_a_directory_that_cannot_be_read_concerns_its_own_task(
     assert not any(fixed.values())
     assert all(place.startswith(str(closed.directory)) for place in fixed)
     assert "Traceback" not in found.stderr
-    assert {each["id"] for each in json.loads(status.stdout)} == {closed.id, other.id}
+    assert {each["id"] for each in rows_of(status.stdout)} == {closed.id, other.id}
     closed.directory.chmod(0o700)
     assert verify(sessions) == AGREES
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from support import stand_in as script
+from support.commands import rows_of
 from support.processes import wait_until
 from support.repository import git, make_repository
 from support.sessions import Session, Sessions
+from support.tasks import is_refused
 
 HEAD = ("rev-parse", "HEAD")
 
@@ -183,7 +185,7 @@ def test_the_turns_of_a_check_stay_in_the_worktree_and_under_the_users_directory
     assert (place / "checked").read_text() == f"{place}\n" * 3
     assert {each["repo"] for each in sessions.records} == {str(sessions.repo)}
     assert [run["cwd"] for run in sessions.stand_in.runs] == [str(place)] * 3
-    (told,) = json.loads(sessions("ls", "--json").stdout)
+    (told,) = rows_of(sessions("ls", "--json").stdout)
     assert told["working_dir"] == str(sessions.repo)
 
 
@@ -195,8 +197,9 @@ def test_a_conflict_stops_the_merge_with_both_trees_intact(sessions: Sessions) -
 
     said = sessions("merge", second.id)
 
-    assert said.code == 1
-    assert "conflicts with main in README.md: nothing is merged" in said.stderr
+    told = "conflicts with main in README.md: nothing is merged"
+    assert is_refused(said, 1, told, "fix:   git merge "), said
+    assert said.stderr.endswith(" lets you solve it\n")
     assert state_of(sessions.repo) == before
     assert differences(second) == theirs
 
@@ -211,8 +214,8 @@ def test_a_file_of_the_user_that_a_merge_would_overwrite_stops_it(
 
     said = sessions("merge", session.id)
 
-    assert said.code == 1
-    assert f"would be overwritten: {name} (commit or stash" in said.stderr
+    told = f"would be overwritten: {name}"
+    assert is_refused(said, 1, told, "fix:   commit or stash them first"), said
     assert state_of(sessions.repo) == before
     assert (sessions.repo / name).read_text() == "mine\n"
 
@@ -236,8 +239,8 @@ def test_on_a_detached_head_a_task_begins_there_and_is_merged_nowhere(
     said = sessions("merge", session.id)
 
     assert differences(session)["base"] == git(sessions.repo, *HEAD).strip()
-    assert said.code == 1
-    assert "no branch is checked out (git switch BRANCH)" in said.stderr
+    told = "no branch is checked out"
+    assert is_refused(said, 1, told, "fix:   git switch BRANCH"), said
     assert state_of_detached(sessions.repo) == before
 
 
@@ -364,8 +367,8 @@ def test_an_unfinished_merge_of_the_user_is_not_disturbed(sessions: Sessions) ->
 
     said = sessions("merge", session.id)
 
-    assert said.code == 1
-    assert "a merge is not finished" in said.stderr
+    fix = "fix:   git merge --abort, or commit it"
+    assert is_refused(said, 1, "a merge is not finished", fix), said
     assert (sessions.repo / ".git" / "MERGE_HEAD").exists()
 
 
@@ -534,5 +537,5 @@ def test_a_worktree_behind_a_task_begins_with_what_was_merged_of_it(
     sessions("resume")
     assert sessions("wait", "--timeout", 30, second).code == 0
 
-    (task,) = json.loads(sessions("status", "--json", second).stdout)
+    (task,) = rows_of(sessions("status", "--json", second).stdout)
     assert task["changes"]["base"] == merged

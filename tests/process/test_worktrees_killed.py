@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from support import stand_in as script
+from support.commands import rows_of
 from support.guard import MARKER
 from support.processes import command_line, kill, processes_with
 from support.repository import git, state_of
@@ -79,7 +80,7 @@ def test_tasks_with_kills_leave_the_repository_of_the_user_sound(
 
 def assert_it_goes_on(sessions: Sessions, short_id: str) -> None:
     """Check that what a task has in its worktree is shown, and can be removed."""
-    (task,) = json.loads(sessions("status", "--json", short_id).stdout)
+    (task,) = rows_of(sessions("status", "--json", short_id).stdout)
     if task["outcome"] == "succeeded":
         shown = json.loads(sessions("diff", "--json", short_id).stdout)
         assert [e["path"] for e in shown["files"]] == ["README.md", "new.txt"]

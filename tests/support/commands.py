@@ -1,5 +1,6 @@
 """Starts the suite's commands as a caller would, in an environment built by a test."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,10 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypedDict, Unpack
 
+from support import schemas
 from support.forks import Forks
 from support.processes import kill, processes_below
 
 _PYTHON = [sys.executable, "-P", "-m"]
+# The objects that hold a list alone, and its name.
+_LISTS = {"tasks": "tasks", "queue": "prompts", "slots": "queues", "config": "settings"}
 
 
 class Options(TypedDict, total=False):
@@ -28,6 +32,16 @@ def fields(stdout: str) -> dict[str, str]:
     """Read `key=value` lines; of a repeated key the last one counts."""
     pairs = (line.partition("=") for line in stdout.splitlines())
     return {key: value for key, equals, value in pairs if equals and key.isidentifier()}
+
+
+def rows_of(stdout: str | bytes) -> list[dict[str, Any]]:
+    """Read the list that a command has printed with --json, without an error."""
+    told = json.loads(stdout)
+    suite, kind, version = told.pop("schema").split("/")
+    assert (suite, version) == ("codex-runner", "1")
+    assert [*told] == [_LISTS[kind]]
+    rows: list[dict[str, Any]] = told[_LISTS[kind]]
+    return rows
 
 
 @dataclass(slots=True)
@@ -70,6 +84,7 @@ class Cli:
             except BaseException:
                 process.kill()
                 raise
+        schemas.check(said[0])
         return subprocess.CompletedProcess(argv, process.returncode, *said)
 
     def start(

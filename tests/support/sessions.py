@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Unpack
 
-from support.commands import Cli
+from support.commands import Cli, rows_of
 from support.commands import Options as Streams
 from support.processes import is_alive, kill, wait_until
 from support.stand_in import StandIn
@@ -207,7 +207,7 @@ class Sessions:
         """Give what `ls` says of each session."""
         said = self("ls", "--json", *more)
         assert said.code == 0, said.stderr
-        return {each["id"]: each for each in json.loads(said.stdout)}
+        return {each["id"]: each for each in rows_of(said.stdout)}
 
     @property
     def records(self) -> list[dict[str, Any]]:

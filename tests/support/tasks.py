@@ -128,18 +128,21 @@ class Ended:
         return self.files.meta
 
 
-def is_one_line(
-    ended: Ended, code: int, *words: str, by: str = "run_codex_task"
-) -> bool:
-    """Say whether a command said nothing but one line, on standard error."""
-    lines = ended.stderr.splitlines()
+def is_refused(ended: Ended, code: int, *words: str) -> bool:
+    """Say whether a command said nothing but one error, on standard error.
+
+    The error is a line, and a second one when a word is the start of the fix.
+    """
+    first, *rest = ended.stderr.splitlines() or [""]
+    fixes = [word for word in words if word.startswith("fix:")]
     return (
         ended.code == code
         and ended.stdout == ""
-        and len(lines) == 1
-        and lines[0].startswith(f"{by}: ")
+        and first.startswith("error: ")
         and "Traceback" not in ended.stderr
-        and all(word in lines[0] for word in words)
+        and len(rest) == len(fixes)
+        and all(line.startswith(fix) for line, fix in zip(rest, fixes, strict=True))
+        and all(word in first for word in words if word not in fixes)
     )
 
 

@@ -124,7 +124,7 @@ def test_an_option_is_offered_once_unless_it_can_be_repeated(asked: Asked) -> No
 
 
 def test_hidden_options_are_not_offered(asked: Asked) -> None:
-    assert asked.words("codex-tasks completion --") == ["--help"]
+    assert asked.words("codex-tasks completion --") == ["--help", "--json"]
 
 
 @pytest.mark.parametrize(

@@ -26,4 +26,4 @@ def test_a_note_shows_what_a_terminal_would_obey(
 def test_a_finding_shows_what_a_terminal_would_obey() -> None:
     found = Check(name="repo", is_good=False, detail="a\x1b[2J", fix="b\x1b[2J")
 
-    assert checks_shown([found], as_json=False) == [r"FAIL repo: a\x1b[2J -> b\x1b[2J"]
+    assert checks_shown([found]) == [r"FAIL repo: a\x1b[2J -> b\x1b[2J"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from parsers.struct import as_dict
 from runner.cli.options import refuse
 from runner.service import attach
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 HELP = """\
 Open an idle task in Codex's own interface, with the settings of the task.
 
-TASK   the task
+--json   only print its command line, directory and Codex home
+TASK     the task
 
   codex-tasks attach 01a1f0
 """
@@ -25,14 +27,19 @@ def main(found: Values, context: Context) -> int:
     """Become Codex's interface; say what holds while it is open."""
     is_shown = os.isatty(0) and os.isatty(1)
     log = f"codex-tasks log {found.task}"
-    refuse((not is_shown, f"attach needs a terminal; {log} shows the task without one"))
+    needs = "attach needs a terminal"
+    refuse((not (is_shown or found.json), needs, f"{log} shows the task without one"))
     context.sweep()
     session = context.session(found.task)
     interface = attach.interface_of(session, context.ledger, context.settings)
     name = session.short_id
-    context.note(
-        f"task {name}: while Codex is open, and a minute longer, prompts that are sent"
-        " to it wait; what it does there is counted after codex-tasks import"
-    )
-    context.ledger.close()
-    attach.enter(interface, context.settings)
+    if not found.json:
+        context.note(
+            f"task {name}: while Codex is open, and a minute longer, prompts that are"
+            " sent to it wait; what it does there is counted after codex-tasks import"
+        )
+        context.ledger.close()
+        attach.enter(interface, context.settings)
+    told = {"id": session.name, "short_id": name, **as_dict(interface)}
+    context.tell(found, "attach", told)
+    return 0

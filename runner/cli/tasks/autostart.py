@@ -37,14 +37,20 @@ def main(found: Values, context: Context) -> int:
         message = "install-timer needs an installed codex-tasks: run it by its path"
         raise UsageError(message)
     what = autostart.autostart(program, settings)
+    text, is_shown = what.text.rstrip("\n"), found.print or what.path is None
+    lines = list[str]()
     if found.remove:
         context.note(autostart.remove(what, settings) or "nothing was installed")
-    elif found.print or what.path is None:
-        context.output.lines([what.text.rstrip("\n")])
+    elif is_shown:
+        lines = [text]
         if what.path is None:
             context.note("add this line with crontab -e")
     else:
         autostart.install(what)
         when = autostart.starts(what, settings)
         context.note(f"installed {what.path}: it starts {when}")
+    path = None if what.path is None else str(what.path)
+    is_installed = not (found.remove or is_shown)
+    told = {"path": path, "text": text, "is_installed": is_installed}
+    context.tell(found, "timer", told, lines)
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from runner.cli import format
 from runner.cli.options import refuse
-from runner.cli.output import pretty
 from runner.service import budget
 from runner.terms import money
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 HELP = f"""\
 Show or set what a day may cost: then prompts wait, and no run is started.
 
---json           as JSON
 {format.TIME_FORMAT}
 USD-PER-DAY ...  as many US dollars a day for all tasks together; none is no limit
 
@@ -35,18 +33,14 @@ def main(found: Values, context: Context) -> int:
     if found.usd_per_day and not found.json:
         return 0
     told = budget.of_day(context.ledger)
-    if found.json:
-        context.output.lines([pretty(told)])
-        return 0
     per_day, spent = told["usd_per_day"], money(told["spent_usd"])
     of_it = "no limit" if per_day is None else f"of {money(per_day)}"
     missing = told["unpriced"]
     more = f" + {format.count(missing, 'call')} without a price" if missing else ""
     ends = format.time(told["until"], found.time_format)
-    context.output.lines(
-        [
-            f"Spent: {spent}{more}, {of_it}",
-            f"Day: {told['day']} in {told['time_zone']}, until {ends}",
-        ]
-    )
+    lines = [
+        f"Spent: {spent}{more}, {of_it}",
+        f"Day: {told['day']} in {told['time_zone']}, until {ends}",
+    ]
+    context.tell(found, "budget", told, lines)
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from parsers.struct import as_dict
 from runner.cli import figures, format
-from runner.cli.output import pretty
 from runner.cli.table import GAP, Column
 from runner.git import DIFF, total
 from runner.service.lookup import get
@@ -23,7 +22,6 @@ HELP_diff = """\
 Show what a task has changed, committed or not.
 
 --stat   only the files and the number of lines
---json   as JSON: one object
 TASK     the task; for a run id, the changes of that run
 
   codex-tasks diff 01a1f0
@@ -53,8 +51,9 @@ def main_diff(found: Values, context: Context) -> int:
         run = ledger.runs.latest(session.key, "launched") or run
     with differences(run, ledger, context.settings) as seen:
         if found.json:
-            told: Json = {"id": session.name, "run": run.run_id, **_json(seen)}
-            context.output.lines([pretty(told)])
+            about = {"id": session.name, "short_id": session.short_id}
+            told: Json = {**about, "run_id": run.run_id, **_json(seen)}
+            context.tell(found, "diff", told)
         elif found.stat and context.look.is_drawn:
             lines = _stat(seen, context.look.width)
             context.output.text(context.look.text(lines))
@@ -122,7 +121,7 @@ def _json(seen: Differences) -> Json:
         **counts,
         "files": [as_dict(each) for each in changes],
         "untracked": [{"path": name, "what": what} for name, what in seen.untracked],
-        "others": [{"run": run_id, "task": task} for run_id, task in seen.others],
+        "others": [{"run_id": run_id, "task": task} for run_id, task in seen.others],
     }
 
 
@@ -133,9 +132,11 @@ def main_merge(found: Values, context: Context) -> int:
     context.sweep()
     session = context.session(found.task)
     merged = merge(session, context.ledger, context.settings)
+    told: Json = {"id": session.name, "short_id": session.short_id, "branch": None}
     said = f"Task {session.name}: nothing to merge."
     if merged is not None:
+        told |= {"branch": merged.branch, **merged.counts}
         changed = format.changed(merged.counts)
         said = f"Task {session.name} merged into {merged.branch}: {changed}."
-    context.output.lines([said])
+    context.tell(found, "merge", told, [said])
     return 0

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from runner.cli.context import Context
     from runner.cli.options import Values
 
+    Row = dict[str, object]
+
 HELP = """\
 Stop tasks with all processes that they have started, including other tasks.
 
@@ -83,19 +85,23 @@ def main(found: Values, context: Context) -> int:
     how = {"is_gone": found.gone}
     stopped = stop_sessions(keys, context.ledger, context.settings, **how)
     stopped += [each.older.stop(each.session, **how) for each in tasks if each.older]
+    rows: list[Row] = []
     lines, code = [], 0
     for each in stopped:
         context.notes(each.notes)
         if each.error is not None:
-            context.fault(each.name, each.error)
-            code = max(code, each.error.exit_code)
+            code = max(code, context.fault(each.name, each.error))
             continue
+        rows.append(
+            {"id": each.name, "stopped": each.has_ended, "canceled": each.canceled}
+        )
         what = "stopped." if each.has_ended else "is not running; nothing to stop."
         skipped = ""
         if each.canceled:
             skipped = f" {format.count(each.canceled, 'waiting prompt')} skipped."
         lines.append(f"Task {each.name} {what}{skipped}")
-    context.output.lines(lines if stopped else ["No running tasks to stop."])
+    said = lines if stopped else ["No running tasks to stop."]
+    context.tell(found, "stop", {"tasks": rows}, said)
     return code
 
 
@@ -111,6 +117,7 @@ def main_archive(found: Values, context: Context) -> int:
     _check_named(found, "to archive, or use -a for all idle tasks")
     context.sweep()
     lines: list[str] = []
+    rows: list[Row] = []
     if found.all:
         tasks = context.all(_NOT_ARCHIVED)
         busy = {
@@ -131,10 +138,9 @@ def main_archive(found: Values, context: Context) -> int:
                 else task.older.archive(task.session)
             )
         except (RunnerError, OSError) as error:
-            context.fault(task.session.name, error)
-            failed = error.exit_code if isinstance(error, RunnerError) else 1
-            code = max(code, failed)
+            code = max(code, context.fault(task.session.name, error))
             continue
+        rows.append(_moved(moved))
         where = f" to {moved.directory}" if moved.directory else ""
         what = f"archived{where} ({format.size(moved.size)})"
         lines.append(
@@ -143,19 +149,30 @@ def main_archive(found: Values, context: Context) -> int:
     if not tasks:
         lines.append("No STOPPED or DIED tasks were found to archive.")
     # Not before: all tasks are archived even if standard output is closed.
-    context.output.lines(lines)
+    context.tell(found, "archive", {"tasks": rows}, lines)
     return code
+
+
+def _moved(moved: archive.Moved) -> Row:
+    what = {"changed": moved.is_new, "directory": moved.directory}
+    return {"id": moved.name, **what, "size": moved.size}
+
+
+def _removed(removed: archive.Removed) -> Row:
+    files = {"left": [*removed.left], "elsewhere": [*removed.elsewhere]}
+    return {"id": removed.name, "size": removed.size, **files}
 
 
 def main_unarchive(found: Values, context: Context) -> int:
     """Move tasks out of the archive, one line each; go on after one that fails."""
 
-    def bring_back(name: str) -> str:
+    def bring_back(name: str) -> tuple[str, Row]:
         moved = archive.unarchive(context.session(name), context.ledger)
         where = f"is back in {moved.directory}." if moved.directory else "is back."
-        return f"Task {moved.name} {where if moved.is_new else 'is not archived.'}"
+        said = where if moved.is_new else "is not archived."
+        return f"Task {moved.name} {said}", _moved(moved)
 
-    return _each(found, context, bring_back)
+    return _each(found, context, "archive", bring_back)
 
 
 def main_rm(found: Values, context: Context) -> int:
@@ -164,32 +181,36 @@ def main_rm(found: Values, context: Context) -> int:
 
     gone: list[archive.Removed] = []
 
-    def remove(name: str) -> str:
+    def remove(name: str) -> tuple[str, Row]:
         session = context.session(name)
         words = (session, context.ledger, context.settings)
         with worktrees.removing(*words, with_unmerged=found.force) as left:
             removed = archive.remove(session, context.ledger, with_flat=found.files)
         gone.append(replace(removed, left=(*removed.left, *left)))
-        return f"Task {removed.name} removed; {format.size(removed.size)} freed."
+        said = f"Task {removed.name} removed; {format.size(removed.size)} freed."
+        return said, _removed(gone[-1])
 
-    code = _each(found, context, remove)
+    code = _each(found, context, "removed", remove)
     context.notes(_remains(gone))
     return max([code, *(bool(each.left) for each in gone)])
 
 
-def _each(found: Values, context: Context, act: Callable[[str], str]) -> int:
+def _each(
+    found: Values, context: Context, kind: str, act: Callable[[str], tuple[str, Row]]
+) -> int:
     """Do something to each task that is named; go on after one that fails."""
     refuse((not found.task, "name the tasks"))
     context.sweep()
-    lines, code = list[str](), 0
+    done: list[tuple[str, Row]] = []
+    code = 0
     for name in dict.fromkeys(found.task):
         try:
-            lines.append(act(name))
+            done.append(act(name))
         except RunnerError as error:
-            context.fault(name, error)
-            code = max(code, error.exit_code)
+            code = max(code, context.fault(name, error))
     # Not before: all are changed even if standard output is closed.
-    context.output.lines(lines)
+    rows = [row for _, row in done]
+    context.tell(found, kind, {"tasks": rows}, [said for said, _ in done])
     return code
 
 
@@ -227,8 +248,7 @@ def main_prune(found: Values, context: Context) -> int:
             context.note(str(error))
             continue
         except RunnerError as error:
-            context.fault(session.name, error)
-            code = max(code, error.exit_code)
+            code = max(code, context.fault(session.name, error))
             continue
         title = f" {format.line(session.title)}" if session.title else ""
         date = session.updated_at[:10]
@@ -243,8 +263,14 @@ def main_prune(found: Values, context: Context) -> int:
     if strays:
         total += f" and {format.count(len(strays), 'run')} without a task"
     size = format.size(sum(each.size for each in [*gone, *strays]))
+    told = {
+        "dry_run": found.dry_run,
+        "tasks": [*map(_removed, gone)],
+        "runs": [*map(_removed, strays)],
+    }
     # Not before: all tasks are removed even if standard output is closed.
-    context.output.lines([*lines, f"{total} {will}removed; {size} {will}freed."])
+    lines.append(f"{total} {will}removed; {size} {will}freed.")
+    context.tell(found, "removed", told, lines)
     return code
 
 

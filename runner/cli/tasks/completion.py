@@ -66,7 +66,9 @@ def main(found: Values, context: Context) -> int:
     wrong = f"SHELL: {found.shell!r} is none of {', '.join(SHELLS)}"
     refuse((found.shell not in SHELLS, wrong))
     if found.line is None:
-        context.output.text(completion_script(found.shell))
+        script = completion_script(found.shell)
+        told = {"shell": found.shell, "script": script}
+        context.tell(found, "completion", told, [script.rstrip("\n")])
         return 0
     program, *words = _split(found.line)
     parser, behind = _parser(program.rpartition("/")[2], words)

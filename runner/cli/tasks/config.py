@@ -7,7 +7,7 @@ from parsers.struct import as_dict
 from runner import config_files
 from runner.cli import format, table
 from runner.cli.options import refuse
-from runner.cli.output import compact, pretty
+from runner.cli.output import compact
 from runner.cli.table import Column
 from runner.config_files import Setting
 from runner.errors import UsageError
@@ -21,7 +21,6 @@ HELP = """\
 Show the settings in force and where they come from, or set one in runner.toml.
 
 --working-dir DIR   of a run in this directory (default: here)
---json              as JSON: a list
 SETTING ...         the name of a setting, and the value to set; a list is separated by
                     commas
 
@@ -51,17 +50,14 @@ def main(found: Values, context: Context) -> int:
     }
     context.notes(faults)
     shown = {name: settings[name]} if name else settings
-    if found.json:
-        rows = [{"key": key, **as_dict(each)} for key, each in shown.items()]
-        context.output.lines([pretty(rows)])
-    elif not values:
-        _show(shown, context)
-    elif settings[name].source != "state directory":
+    rows = [{"key": key, **as_dict(each)} for key, each in shown.items()]
+    context.tell(found, "config", {"settings": rows}, [] if values else _table(shown))
+    if values and settings[name].source != "state directory":
         context.note(f"{settings[name].where} sets another {name}")
     return UsageError.exit_code if faults else 0
 
 
-def _show(shown: dict[str, Setting], context: Context) -> None:
+def _table(shown: dict[str, Setting]) -> list[str]:
     texts = [
         "-" if value is None else value if isinstance(value, str) else compact(value)
         for value in (each.value for each in shown.values())
@@ -72,4 +68,4 @@ def _show(shown: dict[str, Setting], context: Context) -> None:
         Column("Value", cells, least=_LEAST),
         Column("From", [each.where or each.source for each in shown.values()]),
     ]
-    context.output.lines(table.plain(columns))
+    return table.plain(columns)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from parsers.light import suppress
 from runner.cli import format, table
-from runner.cli.output import pretty
 from runner.cli.table import Column
 from runner.errors import UsageError
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 HELP_du = """\
 Show the disk space of the state directory and of log directories, by kind and task.
 
---json   as JSON: one object
 
   codex-tasks du
   codex-tasks du --json | jq '.sessions[] | select(.size > 1e8) | .id'
@@ -37,14 +35,9 @@ def main_du(found: Values, context: Context) -> int:
 
     kinds, tasks = disk.held(context.ledger)
     total = {k: sum(each[k] for each in kinds.values()) for k in ("size", "files")}
-    if found.json:
-        home = str(context.settings.state_home)
-        rows = [
-            {"id": t.name, "title": t.title, "state": t.state, **s} for t, s in tasks
-        ]
-        told = {"home": home, **total, "kinds": kinds, "sessions": rows}
-        context.output.lines([pretty(told)])
-        return 0
+    home = str(context.settings.state_home)
+    rows = [{"id": t.name, "title": t.title, "state": t.state, **s} for t, s in tasks]
+    told = {"home": home, **total, "kinds": kinds, "sessions": rows}
     names = [*kinds, "total", *(each.name for each, _ in tasks)]
     titles = [
         *[""] * (len(kinds) + 1),
@@ -54,7 +47,7 @@ def main_du(found: Values, context: Context) -> int:
     size = Column("Size", [format.size(each["size"]) for each in sizes], is_right=True)
     count = Column("Files", [f"{each['files']:,}" for each in sizes], is_right=True)
     columns = [Column("Of", names), size, count, Column("Title", titles)]
-    context.output.lines(table.plain(columns))
+    context.tell(found, "du", told, table.plain(columns))
     return 0
 
 
@@ -70,8 +63,11 @@ def main_uninstall(found: Values, context: Context) -> int:
         timer = autostart.autostart("codex-tasks", settings)
         context.notes(filter(None, [autostart.remove(timer, settings)]))
     what = "was removed" if found.purge else "stays (--purge removes it)"
-    context.output.lines([f"The state in {settings.state_home} {what}."])
-    if (argv := disk.removal(settings)) is None:
+    argv = disk.removal(settings)
+    told = {"home": str(settings.state_home), "is_purged": found.purge, "left": stays}
+    said = f"The state in {settings.state_home} {what}."
+    context.tell(found, "uninstall", {**told, "command": argv}, [said])
+    if argv is None:
         context.note("this is a clone: remove its directory")
         return 0
     context.note(" ".join(argv))

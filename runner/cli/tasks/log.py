@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from runner.cli.context import Context
     from runner.cli.options import Values
     from runner.service.log import Piece
-    from runner.service.lookup import Found
+    from runner.service.lookup import Found, Task
+    from runner.service.result import Result
 
 HELP = """\
 Show the transcript of a task, of all its runs.
@@ -132,6 +133,21 @@ def _json(piece: Piece) -> str:
     return b"".join(lines).decode(errors="surrogateescape")
 
 
+def _result_json(task: Task, result: Result) -> dict[str, object]:
+    run, verdict = result.run, result.run.verdict
+    return {
+        "id": task.name,
+        "short_id": task.session.short_id,
+        "session_id": run.thread,
+        "run_id": run.run_id,
+        "outcome": run.outcome,
+        "error": verdict.error if verdict else None,
+        "error_class": verdict.error_class if verdict else None,
+        "warnings": run.accounts.get("warnings") or {},
+        "final_message": result.answer,
+    }
+
+
 def main_result(found: Values, context: Context) -> int:
     """Print an answer; an answer of an earlier run is never printed in its place."""
     from runner.service.result import result_of  # noqa: PLC0415 - for this one only
@@ -147,10 +163,10 @@ def main_result(found: Values, context: Context) -> int:
     if not result.run.is_finished:
         fix = "codex-tasks status --wait waits for its end"
         raise SessionBusyError(task.name, result.run.run_id, fix)
-    if result.answer is not None:
-        # Control characters are escaped on a terminal, kept for a program.
-        show = visible if is_terminal() else str
-        context.output.lines([show(result.answer)])
+    # Control characters are escaped on a terminal, kept for a program.
+    show = visible if is_terminal() else str
+    shown = [] if result.answer is None else [show(result.answer)]
+    context.tell(found, "result", _result_json(task, result), shown)
     run, verdict = result.run, result.run.verdict
     doubtful = doubts(run.accounts.get("warnings"))
     for doubt in doubtful:

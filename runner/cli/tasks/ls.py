@@ -6,7 +6,6 @@ import gc
 
 from runner.cli import figures, format, table, task_table
 from runner.cli.options import whole_number
-from runner.cli.output import pretty_rows
 from runner.errors import UsageError
 from runner.model import TaskState
 from runner.service import listing
@@ -33,7 +32,6 @@ List tasks: what needs you first, then what runs and waits, then what has ended.
 -w, --watch          live: redraw what changes; the keys are shown
 --sort ORDER         by id, for, cost, tokens, time, title or dir; -cost reverses
 --limit N            at most N tasks
---json               as JSON: a list
 --header             in a pipe: with a line of headings
 --time-format {{human,iso}}
 
@@ -63,7 +61,7 @@ def main(found: Values, context: Context) -> int:
     """List tasks, also those of an older tool that were not imported."""
     wanted, states = _states(found)
     limit = whole_number(found.limit, "--limit", "tasks", least=1)
-    if found.watch:
+    if found.watch and not found.json:
         return _watch(wanted, states, found, context)
     context.sweep()
     # All rows live to the end: a third of the time would be the search for garbage.
@@ -85,7 +83,7 @@ def main(found: Values, context: Context) -> int:
         if context.look.is_drawn and not found.json:
             screen = _screen(lines, found, context) if rows else _NOTHING
     if found.json:
-        context.output.lines([pretty_rows([line.to_json() for line in lines])])
+        context.tell(found, "tasks", {"tasks": [line.to_json() for line in lines]})
     elif screen is not None:
         context.output.text(context.look.text(screen))
     else:
@@ -96,7 +94,7 @@ def main(found: Values, context: Context) -> int:
 
 def main_top(found: Values, context: Context) -> int:
     """List tasks, live."""
-    vars(found).update(watch=True, json=False, limit=None)
+    vars(found).update(watch=True, limit=None)
     return main(found, context)
 
 
@@ -114,7 +112,7 @@ def _watch(
         order=found.sort,
         is_all=found.all,
     )
-    return watch(wish, found, context)
+    return watch(wish, context)
 
 
 _NOTHING: Sequence[Sequence[Styled]] = (

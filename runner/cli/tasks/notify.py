@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from parsers.paths import Path
+from parsers.struct import as_dict
 from runner import config_files
 from runner.cli import format
 from runner.cli.options import refuse
@@ -39,10 +40,12 @@ def main(found: Values, context: Context) -> int:
     if terms == Terms():
         terms = Terms(notify=own.notify, webhook=own.webhook, is_on_desktop=own.desktop)
     unset = "no notification is set: give --notify, --webhook or --desktop, or set one"
-    refuse((terms == Terms(), f"{unset} (codex-tasks config webhook URL)"))
-    code = 0
+    refuse((terms == Terms(), unset, "codex-tasks config webhook URL"))
+    rows = list[dict[str, object]]()
     for each in try_all(terms, own):
+        rows.append(as_dict(each))
         said = f"failed: {format.line(each.error)}" if each.error else "sent"
-        context.output.lines([f"{each.target}: {said} ({each.seconds:.2f} s)"])
-        code = 1 if each.error else code
-    return code
+        if not found.json:
+            context.output.lines([f"{each.target}: {said} ({each.seconds:.2f} s)"])
+    context.tell(found, "notify", {"notifications": rows})
+    return 1 if any(each["error"] for each in rows) else 0

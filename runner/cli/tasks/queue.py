@@ -5,7 +5,6 @@ from __future__ import annotations
 from parsers.struct import replace
 from runner.cli import figures, format, table, waits
 from runner.cli.options import refuse, whole_number
-from runner.cli.output import pretty
 from runner.cli.table import Column
 from runner.errors import UsageError
 from runner.ledger import edits
@@ -14,6 +13,7 @@ from runner.service import listing, queue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from runner.cli.context import Context
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 HELP = """\
 List what waits and why, the next prompt first; remove, move or edit a prompt.
 
---json              as JSON: a list
 --first             with move: to the front of its task
 --group NAME        with edit: another group
 --priority N        with edit: another priority
@@ -44,7 +43,6 @@ Show or set how many runs there may be at once.
 --group NAME            the slots of this group; its runs need a slot of the whole queue
                         too
 --starts-per-minute N   start at most N runs in a minute (0: no limit)
---json                  as JSON: a list
 N ...                   at most N runs at once; 0 pauses the queue, none is no limit
 
   codex-tasks slots
@@ -83,7 +81,8 @@ TASK   the task
   codex-tasks retry 01a1f0
 """
 _LEAST = 8
-_NO_CHANGE = "queue edit needs a new prompt, or an option (codex-tasks queue --help)"
+_NO_CHANGE = "queue edit needs a new prompt, or an option"
+_HELP = "codex-tasks queue --help"
 
 
 def main(found: Values, context: Context) -> int:
@@ -99,19 +98,22 @@ def main(found: Values, context: Context) -> int:
         (verb is not None and not words, f"queue {verb} needs the number of a prompt"),
         (verb == "move" and not found.first, "queue move needs --first"),
         (verb == "move" and len(words) > 1, "queue move takes one number"),
-        (is_edit and len(words) < 2 and not any(edited), _NO_CHANGE),  # noqa: PLR2004
+        (is_edit and len(words) < 2 and not any(edited), _NO_CHANGE, _HELP),  # noqa: PLR2004
     )
+    session = None
     if verb is not None:
         _VERBS[verb](words, found, context)
-        context.sweep()
-        queue.wake(context.ledger, context.settings)
-        return 0
     context.sweep()
-    session = context.session(words[0]) if words else None
+    if verb is not None:
+        queue.wake(context.ledger, context.settings)
+        if not found.json:
+            return 0
+    elif words:
+        session = context.session(words[0])
     with context.ledger.snapshot():
         rows = queue.waiting(context.ledger, session, context.settings)
     if found.json:
-        context.output.lines([pretty(rows)])
+        context.tell(found, "queue", {"prompts": rows})
     elif not rows:
         context.output.lines(["Nothing waits."])
     elif context.look.is_drawn:
@@ -238,12 +240,9 @@ def main_slots(found: Values, context: Context) -> int:
     if wanted:
         edits.set_limits(context.ledger, found.group or "", wanted)
         context.sweep()
-        return 0
-    refuse((found.group is not None, "--group needs N or --starts-per-minute"))
-    rows = queue.limits(context.ledger)
-    if found.json:
-        context.output.lines([pretty(rows)])
-        return 0
+    alone = found.group is not None and not wanted
+    refuse((alone, "--group needs N or --starts-per-minute"))
+    rows, lines = queue.limits(context.ledger), list[str]()
     for row in rows:
         name = f"group {row['group']}" if row["group"] else "all runs"
         slots = "no limit" if row["slots"] is None else f"{row['slots']} slots"
@@ -251,23 +250,36 @@ def main_slots(found: Values, context: Context) -> int:
         parts = [slots, f"{row['running']} running", f"{row['waiting']} waiting"]
         parts += [f"{rate} starts per minute"] if rate else []
         parts += ["paused"] if row["is_paused"] else []
-        context.output.lines([f"{format.line(name)}: {', '.join(parts)}"])
+        lines.append(f"{format.line(name)}: {', '.join(parts)}")
+    context.tell(found, "slots", {"queues": rows}, [] if wanted else lines)
     return 0
 
 
 def main_pause(found: Values, context: Context) -> int:
     """Pause the whole queue, or tasks."""
-    for session in _named(found, context):
+    named = _named(found, context)
+    for session in named:
         key = None if session is None else session.key
         edits.pause(context.ledger, key, is_paused=True)
+    _tell_pause(found, named, context)
     return 0
 
 
 def main_resume(found: Values, context: Context) -> int:
     """Resume the whole queue, or tasks."""
-    for session in _named(found, context):
+    named = _named(found, context)
+    for session in named:
         context.notes(queue.resume(session, context.ledger, context.settings))
+    _tell_pause(found, named, context)
     return 0
+
+
+def _tell_pause(
+    found: Values, named: Sequence[Session | None], context: Context
+) -> None:
+    """Print what was paused or resumed: tasks, or the whole queue."""
+    tasks = [{"id": e.name, "short_id": e.short_id} for e in named if e is not None]
+    context.tell(found, "pause", {"is_whole_queue": not tasks, "tasks": tasks})
 
 
 def _named(found: Values, context: Context) -> list[Session | None]:
@@ -281,6 +293,7 @@ def main_deliver(found: Values, context: Context) -> int:
     run_id = queue.deliver(session, context.ledger, context.settings, context.note)
     if run_id is not None:
         context.note(f"delivered by run {run_id}")
+    context.tell_sent(found, session.key, run_id)
     return 0
 
 
@@ -291,4 +304,5 @@ def main_retry(found: Values, context: Context) -> int:
     revived = queue.retry(session, context.ledger, context.settings)
     more = f", and {format.count(len(revived) - 1, 'prompt')} that needed it"
     context.note(f"prompt {revived[0]} is queued again{more if revived[1:] else ''}")
+    context.tell_sent(found, session.key, None)
     return 0

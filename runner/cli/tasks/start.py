@@ -103,7 +103,7 @@ _FOR_QUEUE = (
     *("group", "priority", "not_before", "expires", "after", "after_any_end"),
     *("key", "dedup", "retries", "recoveries", "no_park"),
 )
-_NEEDS_QUEUE = "give --queue too: only a queued prompt waits like this"
+_NEEDS_QUEUE = "only a queued prompt waits like this", "give --queue too"
 
 
 def main(found: Values, context: Context) -> int:
@@ -123,7 +123,7 @@ def main(found: Values, context: Context) -> int:
             f"--title has {len(title or '')} characters: at most {LONGEST_TITLE}",
         ),
         (found.repo_ref is not None and not found.repo, "--repo-ref needs --repo"),
-        (_is_queueing(found) and not found.queue, _NEEDS_QUEUE),
+        (_is_queueing(found) and not found.queue, *_NEEDS_QUEUE),
     )
     if found.repo is not None:
         from runner.service.clone import clone  # noqa: PLC0415 - only with --repo
@@ -152,7 +152,7 @@ def main(found: Values, context: Context) -> int:
         how = queue.options(vars(found), ledger, own, once)
         session = start.queued(request, ledger, settings, how, context.note)
         context.note_containment(is_queued=True)
-        return _tell(session.short_id, "queued", found, context)
+        return _tell(session.short_id, session.key, None, found, context)
     request = replace(request, terms=terms, wait_for_slot=found.wait_for_slot)
     with ExitStack() as until_named:
         with blocked(STOP_SIGNALS):
@@ -176,14 +176,14 @@ def main(found: Values, context: Context) -> int:
         from runner.lifecycle.recover import sweep_beside  # noqa: PLC0415 - rare
 
         sweep_beside(ledger, settings)
-    return _tell(thread, "started", found, context)
+    return _tell(thread, None, started.run_id, found, context)
 
 
-def _awaited(name: str, context: Context) -> int:
+def _awaited(name: str, found: Values, context: Context) -> int:
     from runner.cli.tasks.wait import answer  # noqa: PLC0415 - only with --wait
 
     context.note(f"task {name}")
-    return answer(name, context)
+    return answer(name, found, context)
 
 
 def _limits(found: Values, settings: Config) -> Limits:
@@ -191,17 +191,21 @@ def _limits(found: Values, settings: Config) -> Limits:
     return replace(limits_of(found, settings), announcement=announcement)
 
 
-def _tell(name: str, what: str, found: Values, context: Context) -> int:
+def _tell(
+    name: str, key: int | None, run_id: str | None, found: Values, context: Context
+) -> int:
     """Print the id of the task; on standard error if standard output is closed.
 
     With --wait its answer is printed instead, when it has ended.
     """
     if found.wait:
-        return _awaited(name, context)
+        return _awaited(name, found, context)
     try:
-        context.output.lines([name])
+        if found.json and run_id is not None:
+            key = context.ledger.runs.find(run_id).session
+        context.tell_sent(found, key or 0, run_id, [name])
     except (ReaderGoneError, RunnerFault, KeyboardInterrupt):
-        note(f"task {name} was {what}")
+        note(f"task {name} was {'started' if run_id else 'queued'}")
         raise
     return 0
 
@@ -226,7 +230,7 @@ def main_send(found: Values, context: Context) -> int:
     from runner.lifecycle.queue import directory_of  # noqa: PLC0415 - not for a start
     from runner.service import queue, send  # noqa: PLC0415 - as above
 
-    refuse((_is_queueing(found) and not found.queue, _NEEDS_QUEUE))
+    refuse((_is_queueing(found) and not found.queue, *_NEEDS_QUEUE))
     sandbox_of(found)
     config_files.in_force(context.settings)
     own = queue.own_settings(vars(found))
@@ -262,4 +266,6 @@ def main_send(found: Values, context: Context) -> int:
             ahead = f", {sent.ahead} before it" if sent.ahead else ""
             context.note(f"queued{ahead}")
             context.note_containment(is_queued=True)
-    return _awaited(session.name, context) if found.wait else 0
+        if not found.wait:
+            context.tell_sent(found, session.key, sent.run_id)
+    return _awaited(session.name, found, context) if found.wait else 0

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 HELP = f"""\
 Show tasks: state, last prompt and result, usage and cost.
 
---json              as JSON: a list, also for one task
 --one               with --json: the object of one task
 {format.TIME_FORMAT}
 -a, --all           all tasks, including archived ones
@@ -37,7 +36,7 @@ TASK ...            the tasks
 
   codex-tasks status 01a1f0
   codex-tasks status --wait --timeout 600 01a1f0 && codex-tasks result 01a1f0
-  codex-tasks status --json -A | jq '.[] | {{id, state, usd: .cost.usd}}'
+  codex-tasks status --json -A | jq '.tasks[] | {{id, state, usd: .cost.usd}}'
 """
 
 
@@ -70,9 +69,12 @@ def main(found: Values, context: Context) -> int:
             late = error
         tasks = [each.again() for each in tasks]
     reports = list(_reports(tasks, unknown, context))
-    if found.json:
-        value = reports[0] if found.one and reports else reports
-        context.output.lines([pretty(value)])
+    if late is not None:
+        context.keep(late)
+    if found.one and reports:
+        context.output.lines([pretty(reports[0])])
+    elif found.json:
+        context.tell(found, "tasks", {"tasks": reports})
     elif reports and context.look.is_drawn and found.time_format == "human":
         context.output.text(status_screen.screen(reports, context.look))
     elif reports:

@@ -13,7 +13,7 @@ from parsers.struct import as_dict
 from runner import clock, config_files
 from runner.cli.format import count, line
 from runner.cli.options import sandbox_of
-from runner.cli.output import checks_shown, pretty, visible
+from runner.cli.output import checks_json, checks_shown, visible
 from runner.clock import iso
 from runner.model import CodexOptions
 
@@ -35,7 +35,6 @@ Check the environment, and show how to fix each problem.
 --codex-bin BIN         the binary [default: codex]
 -s, --sandbox MODE      the sandbox to check
 --skip-git-repo-check   do not require a git repository
---json                  as JSON: one object
 
   codex-tasks doctor
   codex-tasks doctor --working-dir ~/src/app -s workspace-write
@@ -123,7 +122,7 @@ def main(found: Values, context: Context) -> int:
         lines = _checks(checks, context.look.width)
         context.output.text(context.look.text(lines))
     else:
-        context.output.lines(checks_shown(checks, as_json=found.json))
+        context.tell(found, "checks", checks_json(checks), checks_shown(checks))
     return 0 if all(check.is_good for check in checks) else 1
 
 
@@ -155,16 +154,9 @@ def main_verify(found: Values, context: Context) -> int:
     # A fifth of the time would be the search for cycles, of which there are none.
     gc.disable()
     report = verify(context.settings, is_repairing=found.repair, is_full=found.full)
-    if found.json:
-        differences = [as_dict(each) for each in report.differences]
-        listed = {
-            "ok": report.is_good,
-            "differences": differences,
-            "notes": report.notes,
-        }
-        context.output.lines([pretty(listed)])
-    else:
-        context.output.lines(map(_line, report.differences))
+    differences = [as_dict(each) for each in report.differences]
+    listed = {"ok": report.is_good, "differences": differences, "notes": report.notes}
+    context.tell(found, "verify", listed, map(_line, report.differences))
     context.notes(report.notes)
     told = "the ledger and the exported files agree"
     if report.differences:
@@ -214,8 +206,7 @@ def main_import(found: Values, context: Context) -> int:
                 title = line(each.title or each.asked or "-")[:_TITLE_LENGTH]
                 columns = each.session_id, each.kind, count(each.runs, "run")
                 context.output.lines(["  ".join((*columns, title))])
-    if found.json:
-        context.output.lines([pretty(lists)])
+    context.tell(found, "import", lists)
     for name, number in sorted(others.items()):
         told = f"{count(number, 'thread')} of {line(name)} not imported"
         context.note(f"{told} (--all-originators imports them)")
@@ -270,20 +261,22 @@ def main_migrate(found: Values, context: Context) -> int:
 
     done = migrate.migrate(context.settings, context.note, stops=found.stop)
     if done is None:
-        context.output.lines(["There is nothing to migrate."])
+        said = "There is nothing to migrate."
+        context.tell(found, "migrate", {"ledger": None, "is_new": False}, [said])
         return 0
     context.notes(done.notes)
+    counts = {"tasks": done.sessions, "runs": done.runs, "waiting": done.waiting}
+    said = f"{done.path} is already of this version."
     if done.is_new:
         tasks, runs = count(done.sessions, "task"), count(done.runs, "run")
         waiting = count(done.waiting, "waiting prompt")
-        told = f"Migrated to {done.path}: {tasks}, {runs}, {waiting}."
-    else:
-        told = f"{done.path} is already of this version."
-    context.output.lines([told])
+        said = f"Migrated to {done.path}: {tasks}, {runs}, {waiting}."
+    told = {"ledger": str(done.path), "is_new": done.is_new, **counts}
+    context.tell(found, "migrate", told, [said])
     return 0
 
 
-def main_restore(_: Values, context: Context) -> int:
+def main_restore(found: Values, context: Context) -> int:
     """Restore; name on standard error the runs and prompts since the migration."""
     from runner.service import migrate  # noqa: PLC0415
 
@@ -298,7 +291,9 @@ def main_restore(_: Values, context: Context) -> int:
         prompts = count(done.waiting, "prompt")
         context.note(f"{prompts} sent {since} and not delivered: send again")
     home = context.settings.state_home
-    context.output.lines(
-        [f"{home} is of the previous version again: do not use this version there."]
-    )
+    said = f"{home} is of the previous version again: do not use this version there."
+    path = None if done.ledger is None else str(done.ledger)
+    told = {"home": str(home), "ledger": path}
+    counts = {"runs_since": done.runs, "prompts_since": done.waiting}
+    context.tell(found, "restore", {**told, **counts}, [said])
     return 0

@@ -8,7 +8,6 @@ from parsers.run_summary import dollars
 from parsers.struct import as_dict
 from runner import clock
 from runner.cli import format, table, usage_screen
-from runner.cli.output import pretty
 from runner.cli.table import Column
 from runner.service import usage
 from runner.service.lookup import older_tasks
@@ -27,7 +26,6 @@ Show the usage and cost of all runs, each counted once.
 
 --by {day,model,repo,session}  group the rows by this [default: day]
 --since TIME  only calls since a date, an instant, or an age (12h, 30d, 2w)
---json        as JSON: one object
 
   codex-tasks usage
   codex-tasks usage --by model --since 2026-11-01
@@ -39,7 +37,6 @@ Price the runs that have no price; a known price stays as it is.
 --since TIME  only runs since a date, an instant, or an age (12h, 30d, 2w)
 --dry-run     only list what would be priced
 --force       also price again what has a price
---json        as JSON: one object
 
   codex-tasks reprice --dry-run
   codex-tasks reprice --since 2026-11-01
@@ -67,7 +64,7 @@ def main(found: Values, context: Context) -> int:
     if older_tasks(context.ledger):
         context.note("tasks of an older tool are not counted: codex-tasks import")
     if found.json:
-        context.output.lines([_json(report)])
+        context.tell(found, "usage", _json(report))
     elif report.total is not None and context.look.is_drawn:
         context.output.text(usage_screen.drawn(report, context.look))
     elif report.total is not None:
@@ -92,8 +89,7 @@ def main_reprice(found: Values, context: Context) -> int:
         text = dollars(told["usd"], cost.unpriced)
         if is_new and text and not found.json:
             context.output.lines([f"{run_id}  {''.join(text)}"])
-    if found.json:
-        context.output.lines([pretty(lists)])
+    context.tell(found, "reprice", lists)
     word = "would price" if found.dry_run else "priced"
     done, rest = (format.count(len(each), "run") for each in lists.values())
     lacking = f"; {rest} without a price" if lists["unpriced"] else ""
@@ -101,7 +97,7 @@ def main_reprice(found: Values, context: Context) -> int:
     return 0
 
 
-def _json(report: Report) -> str:
+def _json(report: Report) -> dict[str, object]:
     rows = [as_dict(line) for line in report.lines]
     for row in rows if report.by != "session" else ():
         del row["title"]
@@ -110,7 +106,7 @@ def _json(report: Report) -> str:
     if report.total is not None:
         total = {name: getattr(report.total, name) for name in usage.FIGURES}
     since = clock.iso(report.since) if report.since else None
-    return pretty({"by": report.by, "since": since, "rows": rows, "total": total})
+    return {"by": report.by, "since": since, "rows": rows, "total": total}
 
 
 def plain(report: Report) -> list[str]:

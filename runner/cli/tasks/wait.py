@@ -9,8 +9,8 @@ from parsers.struct import replace
 from runner import config
 from runner.cli import figures, format, table, task_table
 from runner.cli.options import Values, refuse
-from runner.cli.output import pretty, write_error
-from runner.errors import RunnerError
+from runner.cli.output import write_error
+from runner.errors import RunnerError, WaitTimeoutError
 from runner.service import listing, status
 from runner.service.listing import STYLES
 
@@ -31,7 +31,6 @@ Wait until tasks have finished; print each once, as it ends.
 --strict         a success with sandbox_broken or empty_answer is none
                  (CODEX_RUNNER_STRICT=1)
 --timeout TIME   wait at most this long, then exit 124 (default, and 0: no limit)
---json           as JSON: a list, at the end
 TASK ...         the tasks
 
   codex-tasks wait 01a1f0 && codex-tasks result 01a1f0
@@ -68,9 +67,11 @@ def main(found: Values, context: Context) -> int:
                     context.output.text(text)
                 else:
                     context.output.lines([_piped(line)])
+        except WaitTimeoutError as error:
+            context.keep(error)
+            raise
         finally:
-            if found.json:
-                context.output.lines([pretty(lines)])
+            context.tell(found, "tasks", {"tasks": lines})
     return code
 
 
@@ -120,7 +121,7 @@ def _progress(tasks: Sequence[Found], context: Context) -> Iterator[_Progress]:
             progress.clear()
 
 
-def answer(name: str, context: Context) -> int:
+def answer(name: str, found: Values, context: Context) -> int:
     """Wait for a task that was just started or sent to, and print its answer."""
     from runner.cli.tasks import log  # noqa: PLC0415 - after the end
 
@@ -130,7 +131,7 @@ def answer(name: str, context: Context) -> int:
         for _ in status.wait(tasks, context.ledger, settings, notes, watch=show):
             pass
     asked = Values()
-    vars(asked).update(task=name, run=None, strict=False)
+    vars(asked).update(task=name, run=None, strict=False, json=found.json)
     return log.main_result(asked, context)
 
 

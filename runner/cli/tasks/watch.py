@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from runner.cli.context import Context
     from runner.cli.look import Styled
-    from runner.cli.options import Values
     from runner.cli.screen import Screen
     from runner.service.listing import Line
     from runner.service.live import Wish
@@ -34,16 +33,15 @@ _TICK_SECONDS = 1.0
 _TOLD_SECONDS = 5.0
 _ORDERS = (None, "-cost", "-tokens", "-time", "title", "dir")
 _LINES_OF_LOG = "500"
-_FIX = "codex-tasks ls shows the list once"
+_FIX = "codex-tasks ls"
 
 
-def watch(wish: Wish, found: Values, context: Context) -> int:
+def watch(wish: Wish, context: Context) -> int:
     """Draw the list again and again, until `q` or a signal."""
     is_dumb = context.settings.environment.get("TERM", "") in {"", "dumb"}
     refuse(
-        (found.json, "--watch and --json exclude each other"),
-        (not (os.isatty(0) and os.isatty(1)), f"--watch needs a terminal ({_FIX})"),
-        (is_dumb, f"--watch needs a terminal that can move its cursor ({_FIX})"),
+        (not (os.isatty(0) and os.isatty(1)), "--watch needs a terminal", _FIX),
+        (is_dumb, "--watch needs a terminal that can move its cursor", _FIX),
     )
 
     def judge() -> Sequence[str]:
