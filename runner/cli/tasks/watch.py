@@ -17,6 +17,7 @@ from runner.lifecycle.recover import sweep
 from runner.model import EXIT_SIGNAL_BASE
 from runner.process.signals import blocked
 from runner.service.live import ENDED_AT_MOST, Live
+from runner.service.lookup import older_tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class _Watch:
     ) -> None:
         self._screen, self._live, self._wish = screen, live, wish
         self._context, self._look = context, context.look
+        self._has_older = bool(older_tasks(context.ledger))
         self._lines: Sequence[Line] = []
         self._name: str | None = None
         self._top = 0
@@ -145,7 +147,8 @@ class _Watch:
 
     def _about(self) -> str:
         """Say which tasks are shown, where that is not the usual."""
-        told = [f"by {self._wish.order.lstrip('-')}"] if self._wish.order else []
+        told = ["without tasks of an older tool"] if self._has_older else []
+        told += [f"by {self._wish.order.lstrip('-')}"] if self._wish.order else []
         told += [f"with {self._wish.text}"] if self._wish.text else []
         if (more := self._live.left_out) > 0:
             told.append(f"{more:,} more are not shown: / finds them")
