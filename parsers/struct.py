@@ -51,10 +51,10 @@ class Struct:
             named = {**dict(zip(cls._names, positional, strict=False)), **named}
         if named.keys() != cls._fields:
             named = {**cls._defaults, **named}
-        if named.keys() != cls._fields:
-            wrong = cls._fields.symmetric_difference(named)
-            message = f"{cls.__name__}: missing or unknown {', '.join(sorted(wrong))}"
-            raise TypeError(message)
+            if wrong := cls._fields.symmetric_difference(named):
+                names = ", ".join(sorted(wrong))
+                message = f"{cls.__name__}: missing or unknown {names}"
+                raise TypeError(message)
         self.__dict__.update(named)
 
     @classmethod

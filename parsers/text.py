@@ -49,6 +49,8 @@ def visible(text: str) -> str:
 
 def clean(text: str) -> str:
     """Replace bytes of a command line that are not UTF-8, such as of a title."""
+    if text.isascii():
+        return text
     # Not by the locale: under C a title would lose its letters.
     return text.encode(errors="surrogateescape").decode(errors="replace")
 

@@ -46,6 +46,9 @@ class Arrivals:
 
     def __init__(self, path: Path, *, is_exact: bool) -> None:
         self._path, self._is_exact, self._unwritten = path, is_exact, b""
+        # Without its parents: of a run whose files were removed nothing comes back.
+        with suppress(OSError):
+            path.parent.mkdir(mode=0o700)
 
     def note(self, offsets: tuple[int, int], grown_at: float) -> None:
         """Record that the files were read up to these offsets.
@@ -60,8 +63,6 @@ class Arrivals:
             at = _UNKNOWN
         self._unwritten += f"{at} {offsets[0]} {offsets[1]}\n".encode()
         try:
-            if not self._path.parent.exists():
-                files.make_directory(self._path.parent)
             files.append(self._path, self._unwritten)
             self._unwritten = b""
         except FileFault:
@@ -70,7 +71,7 @@ class Arrivals:
 
 
 class Times:
-    """Find when a line was read, in a record that may still grow."""
+    """Find when a line was read, as far as the record has been read."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._size = path, 0
@@ -81,13 +82,10 @@ class Times:
         """Return when the line was read that begins there; None if that is unknown."""
         from bisect import bisect_right  # noqa: PLC0415 - not for a supervisor
 
-        ends = self._ends[is_stderr]
-        if not ends or begin >= ends[-1]:
-            self._read()
-        at = bisect_right(ends, begin)
-        return self._moments[at] if at < len(ends) else None
+        at = bisect_right(self._ends[is_stderr], begin)
+        return self._moments[at] if at < len(self._moments) else None
 
-    def _read(self) -> None:
+    def read(self) -> None:
         """Read what was appended to the record."""
         with suppress(OSError), files.reader(self._path) as stream:
             stream.seek(self._size)

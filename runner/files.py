@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader, FileIO
 from itertools import takewhile
 
 from parsers.light import suppress
@@ -14,7 +15,6 @@ from runner.errors import FileFault
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from io import BufferedReader
 
     from parsers.paths import Path
 
@@ -231,7 +231,7 @@ def open_regular(path: Path) -> int:
 
 def reader(path: Path) -> BufferedReader:
     """Open a file as a stream. Raise as `open_regular`."""
-    return os.fdopen(open_regular(path), "rb")
+    return BufferedReader(FileIO(open_regular(path)), _CHUNK)
 
 
 def lines_of(paths: Iterable[Path]) -> Iterator[bytes]:

@@ -208,7 +208,8 @@ def billed(thread: Rollout, tier: str, facts: Facts | None = None) -> Rollout:
     for call in thread.calls:
         asked = call.model or "", tier if call.tier is None else call.tier
         model, sent = _answered(*asked, facts)
-        calls.append(replace(call, model=model or None, tier=sent))
+        is_same = (model, sent) == (call.model, call.tier)
+        calls.append(call if is_same else replace(call, model=model or None, tier=sent))
     return replace(thread, calls=tuple(calls))
 
 

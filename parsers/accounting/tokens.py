@@ -77,11 +77,8 @@ def read_usage(value: object) -> Usage | None:
     when the value is no object, or names neither a part nor a total.
     """
     fields = loose_json.mapping(value)
-    figures = {
-        part: max(figure, 0)
-        for part in PARTS
-        if (figure := loose_json.integer(fields.get(part))) is not None
-    }
+    told = zip(PARTS, map(loose_json.integer, map(fields.get, PARTS)), strict=True)
+    figures = {part: max(figure, 0) for part, figure in told if figure is not None}
     if not figures:
         return None
     total = figures.get("input_tokens", 0) + figures.get("output_tokens", 0)

@@ -23,7 +23,7 @@ from parsers.text import uuid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
     from typing import BinaryIO, Final
 
     from parsers.rollouts.records import Record, Step
@@ -89,6 +89,22 @@ def read_parts(lines: Iterable[bytes], places: Sequence[int]) -> list[Rollout]:
         reader.feed(line, offset)
         offset += len(line)
     return [*found, reader.result()]
+
+
+def with_parts(
+    lines: Iterable[tuple[int, bytes]], turns: Sized, parts: list[Rollout]
+) -> Iterator[tuple[int, bytes]]:
+    """Pass on the lines of a rollout, each with its place, and read the same parts.
+
+    A part ends where the next of `turns` begins, which the lines' reader adds to it.
+    """
+    reader = RolloutReader()
+    for place, line in lines:
+        yield place, line
+        if len(turns) > len(parts) + 1:
+            parts.append(reader.next_part())
+        reader.feed(line, place)
+    parts.append(reader.result())
 
 
 class RolloutReader:

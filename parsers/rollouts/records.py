@@ -190,7 +190,7 @@ def read_record(line: bytes) -> Record:
 
 def _read_or_none(line: bytes) -> Record | None:
     with suppress(loose_json.NotAnObjectError):
-        return read_record(line)
+        return read_record(line) if line else None
     return None
 
 

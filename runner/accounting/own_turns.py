@@ -9,7 +9,9 @@ from __future__ import annotations
 from parsers.accounting.tokens import Usage
 from parsers.light import timedelta
 from parsers.rollouts import records
+from parsers.rollouts.read import read_parts
 from parsers.struct import Struct, replace
+from runner import files
 from runner.accounting.rollouts import RunRollouts, read_turns
 
 TYPE_CHECKING = False
@@ -57,16 +59,16 @@ def rollouts_of_log(
 
     try:
         turns = _parts_of(paths)
+        last = _last_of(facts, share, turns)
+        first = -1 if last is None else last + 1 - max(facts.turns, 1)
+        if last is None or first < 0:
+            return RunRollouts()
+        places = [0, turns[first].place, *(turn.place for turn in turns[last + 1 :])]
+        threads = read_parts(files.lines_of(paths), places[:3])
     except UNREADABLE:
         return RunRollouts()
-    last = _last_of(facts, share, turns)
-    first = -1 if last is None else last + 1 - max(facts.turns, 1)
-    if last is None or first < 0:
-        return RunRollouts()
-    places = [0, turns[first].place, *(each.place for each in turns[last + 1 :][:1])]
-    named = [(), facts.agent_threads, ()][: len(places)]
-    found = read_turns(rollouts, thread_id, places, named)
-    return found[1] if found else RunRollouts()
+    named = [(), facts.agent_threads, ()][: len(threads)]
+    return read_turns(rollouts, thread_id, threads, named)[1]
 
 
 def _parts_of(paths: Sequence[Path]) -> list[_Part]:
@@ -78,8 +80,8 @@ def _parts_of(paths: Sequence[Path]) -> list[_Part]:
     found, before = [], Usage()
     for turn in turns:
         ended, failure, _ = turn.end(header.cli_version)
-        told = eventlines.events(None, turn.items.values(), ended, failure)
-        facts = replace(eventlines.facts_of_events(told), usage=turn.usage)
+        facts = eventlines.facts_of_turn(None, turn.items.values(), ended, failure)
+        facts = replace(facts, usage=turn.usage)
         share, before = turn.usage and turn.usage - before, turn.usage or before
         found.append(_Part(turn.place, sources.instant(turn.at), facts, share))
     return found

@@ -6,7 +6,7 @@ Each thread is counted once, and only with the run's own share.
 from __future__ import annotations
 
 from parsers.light import timedelta
-from parsers.rollouts.read import read_header, read_parts, read_rollout
+from parsers.rollouts.read import read_header, read_rollout
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.codex import home
@@ -181,10 +181,10 @@ def made_for(turns: Collection[str], agent: Rollout) -> Rollout:
 def read_turns(
     rollouts: Rollouts,
     session_id: str,
-    places: Sequence[int],
+    threads: Sequence[Rollout],
     named: Sequence[Iterable[str]],
 ) -> list[RunRollouts]:
-    """Read the rollouts of all turns of a thread; nothing when they cannot be read.
+    """Read the rollouts of all turns of a thread: those of their sub-agents.
 
     Each call belongs to one turn: by its place in the file, that of a sub-agent by the
     turn of the thread that it was made for, else by the turn that named the sub-agent
@@ -193,14 +193,10 @@ def read_turns(
     Args:
         rollouts: the rollouts of a Codex home.
         session_id: the thread.
-        places: the byte of its rollout at which each turn begins.
+        threads: what its own rollout says of each turn.
         named: sub-agent threads that the events of each turn name.
     """
-    if not places or not (paths := rollouts.paths_of(session_id)):
-        return []
-    try:
-        threads = read_parts(files.lines_of(paths), places)
-    except _UNREADABLE:
+    if not threads:
         return []
     owner: dict[str | None, int] = {
         turn.turn_id: number

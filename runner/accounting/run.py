@@ -204,6 +204,8 @@ def account_run(
         facts = seen or read_events(files_of(run.spec).events)
     except OSError as error:
         facts = Facts(kind="empty", warnings={f"events: {error.strerror}": 1})
+    # A power cut may have emptied the events of a turn that the ledger knows.
+    facts = replace(facts, has_begun=facts.has_begun or run.has_begun)
     is_asked_for = facts.session_id in {None, run.spec.resume_session}
     resumed_at = run.rollout_offset if is_asked_for else None
     ends = [at for at in (ledger.runs.next_launch(run), until) if at is not None]

@@ -9,16 +9,16 @@ from runner import config_files
 from runner.cli import tasks
 from runner.cli.command import enter, leave
 from runner.cli.context import Context
-from runner.cli.options import SCREEN_OPTIONS, read_plain
+from runner.cli.options import SCREEN_OPTIONS, read_plain, read_table
 from runner.cli.output import Output, has_json
 from runner.cli.tasks import COMMANDS, DRAWN, OVERVIEW, WORDS
 from runner.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from runner.cli.options import Values
+    from runner.cli.options import Option, Values
     from runner.cli.parser import Parser
     from runner.config import Config
 
@@ -27,12 +27,9 @@ PROG = "codex-tasks"
 _DESTRUCTIVE = ("rm", "prune", "stop", "uninstall", "restore")
 # They raise or show themselves that a file of settings is wrong.
 _UNNOTED = ("start", "send", "config", "completion")
+_COLUMN = 28  # of what a command does, in the list of all
 _JSON = "--json   print one JSON object, also of an error (docs/schemas)\n"
-_EXIT_CODES = """\
-exit codes: 0 done; 1 failed, with the reason; 2 wrong usage; 3 no such task; 75 the
-task is busy; 124 waited too long; 130 interrupted; 141 standard output was
-closed.
-"""
+_OUTPUT = "output:\n"
 _TASK = """\
 A TASK is a short id, a thread id, a unique prefix of one (at least 4 digits of a short
 id, 6 of a thread id), a run id, or a title. Put `--` before an argument that starts
@@ -58,13 +55,13 @@ def _command(words: list[str], settings: Config, output: Output) -> int:
         if words[0] not in _UNNOTED:
             context.notes(config_files.explain(settings)[1])
         return command.main(found, context)
-    if words and words[0] == "help":
+    if words and words[0] in {"help", "-h", "--help"}:
         return _help(words[1:], settings, output)
     if words and not words[0].startswith("-"):
         raise _unknown(words)
     if words:
         whole_parser().values(words)
-    output.lines([OVERVIEW])
+    _show_overview(output)
     return 0 if words else UsageError.exit_code
 
 
@@ -74,8 +71,14 @@ def _help(words: list[str], settings: Config, output: Output) -> int:
         return _command([words[0], "--help"], settings, output)
     if words:
         raise _unknown(words)
-    output.lines([OVERVIEW])
+    _show_overview(output)
     return 0
+
+
+def _show_overview(output: Output) -> None:
+    from runner.cli.help import fitted  # noqa: PLC0415 - for this alone
+
+    output.lines([fitted(OVERVIEW, _COLUMN)])
 
 
 def _unknown(words: list[str]) -> UsageError:
@@ -104,6 +107,7 @@ class Command(Struct):
     summary: str
     options: str
     examples: str
+    codes: str
 
 
 def load(name: str) -> Command:
@@ -113,37 +117,59 @@ def load(name: str) -> Command:
     module = sys.modules[place]
     part = f"_{name}" if hasattr(module, f"main_{name}") else ""
     main, words = (getattr(module, f"{each}{part}") for each in ("main", "HELP"))
-    summary, *rest, examples = words.split("\n\n")
-    options = "".join(rest)
-    if "\n--json " not in f"\n{options}":
-        options = f"{_JSON}{options}"
-    options += f"\n{SCREEN_OPTIONS}" if name in DRAWN else ""
-    return Command(main=main, summary=summary, options=options, examples=examples)
+    summary, *options, examples, codes = words.split("\n\n")
+    return Command(
+        main=main,
+        summary=summary,
+        options=_with_common("".join(options), is_drawn=name in DRAWN),
+        examples=examples,
+        codes=codes,
+    )
+
+
+def _with_common(options: str, *, is_drawn: bool) -> str:
+    """Add the options that many commands have, among those about its output."""
+    lines = options.splitlines(keepends=True)
+    has_json = any(line.startswith("--json ") for line in lines)
+    more = ("" if has_json else _JSON) + (SCREEN_OPTIONS if is_drawn else "")
+    if _OUTPUT in lines:
+        return options.replace(_OUTPUT, f"{_OUTPUT}{more}", 1)
+    has_groups = any(line.endswith(":\n") for line in lines)
+    return f"{options.rstrip()}\n{_OUTPUT}{more}" if has_groups else f"{more}{options}"
 
 
 def parser_of(name: str, command: Command) -> Parser:
     """Build the parser of one command."""
-    from runner.cli.parser import Parser  # noqa: PLC0415 - for help and mistakes
+    from runner.cli.help import About  # noqa: PLC0415 - for help and mistakes
+    from runner.cli.parser import Parser  # noqa: PLC0415 - as above
 
-    task = f"{_TASK}\n" if "TASK" in command.options else ""
-    return Parser(
-        command.options,
-        prog=f"{PROG} {name}",
-        description=command.summary,
-        epilog=f"examples:\n{command.examples}\n{task}{_EXIT_CODES}",
+    options = [*read_table(command.options)]
+    shown = [each for each in options if each.told]
+    about = About(
+        usage=" ".join([PROG, name, *_usage(shown)]),
+        summary=command.summary,
+        options=command.options,
+        examples=command.examples,
+        codes=command.codes,
+        notes=(_TASK,) if any(each.value == "TASK" for each in shown) else (),
     )
+    return Parser(command.options, about=about, prog=f"{PROG} {name}")
+
+
+def _usage(options: Sequence[Option]) -> Iterator[str]:
+    """Write the words of a command line; an argument with a default is optional."""
+    if any(each.words for each in options):
+        yield "[options]"
+    for each in options:
+        if not each.words:
+            yield f"[{each.spelt}]" if "(default" in each.told else each.spelt
 
 
 def whole_parser() -> Parser:
     """Build the parser of all commands, for the help and for completions."""
     from runner.cli.parser import Parser  # noqa: PLC0415 - for help and mistakes
 
-    parser = Parser(
-        "",
-        prog=PROG,
-        description="Start sessions of Codex in the background and manage them by id.",
-        epilog=f"{_TASK}\n{_EXIT_CODES}",
-    )
+    parser = Parser("", prog=PROG)
     parser.add_general(has_script=False)
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", parser_class=Parser

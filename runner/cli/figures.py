@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _UNITS = (("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 _FEWEST_WEEKS = 2
+_TENTHS = 10  # seconds below which tenths are shown
 _KILO = 1000
 _CENT = 0.005
 _DAYS_OF_A_WEEK = 7
@@ -34,6 +35,11 @@ def long_span(seconds: float) -> str:
             count, rest = divmod(int(seconds), size)
             return f"{count}{unit} {rest // next_size:02}{next_unit}"
     return f"{int(max(seconds, 0))}s"
+
+
+def command_span(seconds: float) -> str:
+    """Write how long a command took: 0.4s, 12s, 3m 02s."""
+    return f"{int(seconds * 10) / 10}s" if seconds < _TENTHS else long_span(seconds)
 
 
 def age(instant: str) -> str:

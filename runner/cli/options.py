@@ -41,7 +41,6 @@ SCOPE_OPTION = """\
 """
 # Of commands that draw on a terminal; `look.of` reads them.
 SCREEN_OPTIONS = """\
-screen:
 --color {auto,always,never}  colours; with always a pipe gets what a terminal shows
                              [default: auto]
 --ascii                      only signs of ASCII
@@ -79,6 +78,13 @@ class Option(Struct):
         long = [word for word in self.words if word.startswith("--")]
         word = (long or self.words or (self.value.lower(),))[0]
         return word.lstrip("-").replace("-", "_")
+
+    @property
+    def spelt(self) -> str:
+        """Spell it as in a help: `-n, --lines N`."""
+        name = ", ".join(sorted(self.words, key=len))
+        value = f"{self.value}..." if self.is_many and not self.words else self.value
+        return f"{name} {value}".strip()
 
     @property
     def initial(self) -> object:

@@ -38,29 +38,32 @@ _COLUMNS = ("run", "outcome", *_FIGURES, "task")
 _TASK_WIDTH = 60
 _LEAST = 8
 _OPTIONS = """\
+which:
 RUN_ID ...      a run of the ledger; a task (short id, thread id or title): its last run
 --log FILE ...  a file of a run; of several streams of one thread each has its share
 --meta FILE     its meta file (default: the one beside it)
---model MODEL   prices a log that does not name its model
 --log-dir DIR   directory of runs that are not in the ledger [default: runs]
+--model MODEL   prices a log that does not name its model
+output:
 --format {json,text}  json: one object a line (default for one run); text: one line for
                 people (default for several; a table on a terminal)
 --json          one JSON object, also of an error (docs/schemas)
 --json-out FILE  write a copy of the summary
 """
-_EPILOG = """\
-examples:
-  parse_codex_run --log runs/codex-run-20261120-101201-512345-9f3a1c07.log
-  parse_codex_run --log old/codex-run-1.log --meta old/codex-run-1.meta.json
-  parse_codex_run --log first.jsonl --log resumed.jsonl
+_USAGE = f"{PROG} (--log FILE... [--meta FILE] | RUN_ID...) [options]"
+_EXAMPLES = """\
   parse_codex_run 20261120-101201-512345-9f3a1c07
-
+  parse_codex_run --log old/codex-run-1.log
+  parse_codex_run --log first.jsonl --log resumed.jsonl
+"""
+_LOGS = """\
 A log may be a run's events or its readable log, a log of the bash runner, a saved
 `codex exec --json` stream of Codex 0.44 or newer (also with a prefix on each line, as
 an array, or in UTF-16), or a Codex rollout file. Two runs in one file are refused.
-
-exit codes: 0 summarised, whatever the run's outcome; 1 the log is not of a run, or
-a file or the ledger cannot be read or written; 2 wrong usage, or no such file or run.
+"""
+_CODES = """\
+0 summarised, whatever the outcome; 1 the log is not of a run, or a file or the ledger
+  cannot be used; 2 wrong usage, or no such file or run
 """
 
 
@@ -108,15 +111,18 @@ def parse(argv: Sequence[str]) -> Values:
 
 def build_parser() -> Parser:
     """Build the parser; its help is the reference of the flags."""
-    from runner.cli.parser import Parser  # noqa: PLC0415 - for help and mistakes
+    from runner.cli.help import GENERAL, About  # noqa: PLC0415 - for help and mistakes
+    from runner.cli.parser import Parser  # noqa: PLC0415 - as above
 
-    parser = Parser(
-        _OPTIONS,
-        prog=PROG,
-        usage="%(prog)s (--log FILE ... [--meta FILE] | RUN_ID ...) [options]",
-        description="Summarise Codex runs: outcome, answer, changes, tokens and cost.",
-        epilog=_EPILOG,
+    about = About(
+        usage=_USAGE,
+        summary="Summarise Codex runs: outcome, answer, changes, tokens and cost.",
+        options=_OPTIONS + GENERAL,
+        examples=_EXAMPLES,
+        notes=(_LOGS,),
+        codes=_CODES,
     )
+    parser = Parser(_OPTIONS, about=about, prog=PROG)
     parser.add_general()
     return parser
 
@@ -152,12 +158,12 @@ def _command(wanted: Values, settings: Config, output: Output) -> int:
         errors = {"errors": [*map(error_json, faults)]} if faults else {}
         output.lines([document("run", {"runs": found, **errors})])
     else:
-        _show(found, wanted.format or usual, output, settings)
+        _show(found, wanted.format or usual, settings, output)
     return code
 
 
 def _show(
-    found: list[dict[str, object]], wanted: str, output: Output, settings: Config
+    found: list[dict[str, object]], wanted: str, settings: Config, output: Output
 ) -> None:
     if wanted == "json" and len(found) > 1:
         output.text(json_lines.written(found))

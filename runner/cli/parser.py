@@ -7,6 +7,7 @@ from argparse import SUPPRESS
 from functools import partial
 
 from parsers.paths import Path
+from runner.cli.help import text_of
 from runner.cli.options import Values, read_table
 from runner.cli.output import Output
 from runner.errors import UsageError
@@ -17,20 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from typing import Any, NoReturn
 
+    from runner.cli.help import About
+
 SHELLS = ("bash", "zsh", "fish")
 # Values that have an error message of their own when they are empty.
 _TEXTS = ("TEXT", "PROMPT", "ORDER")
 _MISSING = "the following arguments are required: "
-
-
-class _Help(argparse.HelpFormatter):
-    """Wrap each paragraph to the terminal; keep the lines of examples."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        fill, paragraphs = super()._fill_text, text.strip("\n").split("\n\n")
-        return "\n\n".join(
-            each if "\n  " in each else fill(each, width, indent) for each in paragraphs
-        )
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,20 +32,22 @@ class Parser(argparse.ArgumentParser):
     Args:
         options: what `describe` takes.
         may_be_empty: names of options that count as not given when they are empty.
-        said: `prog`, `description`, `usage` and `epilog`, as argparse has them.
+        about: the parts of its help.
+        said: `prog` and `help`, as argparse has them.
     """
 
     def __init__(
         self,
         options: str,
         may_be_empty: Collection[str] = (),
+        about: About | None = None,
         **said: Any,  # noqa: ANN401 - handed on
     ) -> None:
         # argparse makes a formatter for each option; a query of the terminal's width
         # each time takes as long as the rest of parsing.
-        unasked = partial(_Help, width=80)
+        unasked = partial(argparse.HelpFormatter, width=80)
         super().__init__(**said, formatter_class=unasked, allow_abbrev=False)
-        self._may_be_empty = may_be_empty
+        self._may_be_empty, self.about = may_be_empty, about
         self.describe(options)
 
     def values(self, words: Sequence[str]) -> Values:
@@ -100,8 +95,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message, "" if "invalid choice" in message else hint)
 
     def format_help(self) -> str:
-        self.formatter_class = _Help
-        return super().format_help()
+        return super().format_help() if self.about is None else text_of(self.about)
 
     def _print_message(self, message: str, _file: object = None) -> None:
         # argparse ignores the error of a full disk.

@@ -30,8 +30,7 @@ from runner.cli.output import (
     note,
     ring_bell,
 )
-from runner.cli.terms import OPTIONS as TERMS_OPTIONS
-from runner.cli.terms import terms_of
+from runner.cli.terms import EVENTS, LIMITS, WORKTREE, terms_of
 from runner.errors import RunnerFault, UsageError
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import start_run
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from runner.cli.parser import Parser
     from runner.config import Config
 
-_STALL_SECONDS = f"{config.DEFAULT_STALL_SECONDS:g}"
+_STALL = f"{config.DEFAULT_STALL_SECONDS / 3600:g}h"
 _LEVELS = (Verbosity.LOW, Verbosity.NORMAL, Verbosity.HIGH)
 # The bash runner's: its scripts always pass them, empty where there is no value.
 _MAY_BE_EMPTY = (
@@ -61,37 +60,39 @@ _WITHOUT_EFFECT = {
 }
 PROG = "run_codex_task"
 _OPTIONS = f"""\
-the task:
---repo DIR               where Codex works (required)
+prompt:
 --task TEXT              the prompt; - reads standard input
 --task-file FILE         read the prompt from a file
 --resume SESSION         resume a session: its UUID or name, or the id of one of its
                          runs
 --continue-prompt TEXT   the prompt of --resume without a task (CODEX_CONTINUE_PROMPT;
                          default: {config.DEFAULT_CONTINUE_PROMPT!r})
+where:
+--repo DIR               where Codex works (required)
+{WORKTREE}which:
+{CODEX_OPTIONS}when:
 --wait-for-session       wait while another run holds the session, instead of exit 75
 --wait-for-slot          wait for a free slot (codex-tasks slots), instead of exit 75
 --group NAME             use the slots of a group, too
 --park                   at a usage limit, let the queue continue it after the reset
-passed on to Codex:
-{CODEX_OPTIONS}limits:
+{SCOPE_OPTION}limits:
 --timeout TIME           end the run after this time (CODEX_TIMEOUT_SECONDS; default:
                          none)
 --stall-timeout TIME     end it after this time without progress (default:
-                         {_STALL_SECONDS}; 0: never); a running command is
+                         {_STALL}; 0: never); a running command is
                          progress, a reconnect message is not
-the work and its limits:
-{TERMS_OPTIONS}files and reports:
+{LIMITS}output:
 --log-dir DIR            directory for the run's files [default: ./runs]
+--detach                 return as soon as Codex is launched
 --strict                 exit 1 for a success with the warning sandbox_broken or
                          empty_answer (CODEX_RUNNER_STRICT=1)
 --json-out FILE          write a copy of the summary
 --event-stream FILE      append run_started and run_completed as JSON lines
 --notify-cmd CMD         run at start and end with the event on its standard input,
                          30 s at most
---detach                 return as soon as Codex is launched
-{SCOPE_OPTION}-v ...                   show the debug preamble; -vv: all of it
+{EVENTS}-v ...                   show the debug preamble; -vv: all of it
 --verbosity {{{",".join(_LEVELS)},extreme}}  how much to show (CODEX_LOG_VERBOSITY)
+other:
 --doctor                 check the environment, show each problem with its fix
 --json                   one JSON object at the end, also of an error (docs/schemas)
 --no-cache
@@ -99,27 +100,28 @@ the work and its limits:
 --summarize
 --summarizer FILE
 """
-_USAGE = """%(prog)s --repo DIR
-                      (--task TEXT | --task-file FILE | --resume SESSION)
-                      [options] [-- CODEX ARGUMENTS]"""
-_EPILOG = """\
-examples:
+_USAGE = f"""\
+{PROG} --repo DIR (--task TEXT | --task-file FILE | --resume SESSION)
+[options] [-- CODEX ARGUMENTS]"""
+_EXAMPLES = """\
+  run_codex_task --repo . --task x --doctor   would it work? no cost
   run_codex_task --repo . --task "Fix the failing test"
-  run_codex_task --repo . --task-file task.md -s workspace-write --detach
-  run_codex_task --repo . --resume 20261120-101201-512345-9f3a1c07 --task Go
-
-standard output, in this order: codex_run_id=, log_file=, meta_file=,
+  run_codex_task --repo . --task-file task.md --detach
+"""
+_KEYS = """\
+Standard output, in this order: codex_run_id=, log_file=, meta_file=,
 summary_file_pending=; the run as it happens; codex_run_id=, codex_exit_code=,
 elapsed_seconds=, codex_session_id=, outcome=, log_file=, meta_file=, summary_file=
 (that of --json-out, if given), model_selected=, model_tier=, model_source=,
 cache_status=, summary_line=, with -v started_at_utc=, ended_at_utc=, with -vv
 codex_command=; summary_json=. Notes for people go to standard error.
-
-exit codes: 0 succeeded; 1 failed, also if only the check (--verify) has, with --strict
-also a success that did nothing; 2 wrong usage; 75 the session is busy; 124 timed out or
-stalled; 126 and 127 Codex cannot be run or found; 130 and 143 interrupted by INT or
-TERM; 143 stopped by codex-tasks stop, too; 141 standard output was closed (the run goes
-on); else Codex's own.
+"""
+_CODES = """\
+0 succeeded, also its check; 1 failed, or only its check has; 2 wrong usage; 75 the
+  session is busy, or no slot is free; 124 timed out or stalled; 126 Codex cannot be
+  run; 127 there is no such Codex; 130, 143 ended by INT or TERM; 143 stopped by
+  codex-tasks stop, too; else Codex's own
+with --detach: 0 launched; with --doctor: 0 all is well; 1 something has to be fixed
 """
 
 
@@ -293,16 +295,18 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
 
 def build_parser() -> Parser:
     """Build the parser; its help is the reference of the flags."""
-    from runner.cli.parser import Parser  # noqa: PLC0415 - for help and mistakes
+    from runner.cli.help import GENERAL, About  # noqa: PLC0415 - for help and mistakes
+    from runner.cli.parser import Parser  # noqa: PLC0415 - as above
 
-    parser = Parser(
-        _OPTIONS,
-        _MAY_BE_EMPTY,
-        prog=PROG,
+    about = About(
         usage=_USAGE,
-        description="Run Codex on a task: record the run, launch, follow and judge it.",
-        epilog=_EPILOG,
+        summary="Run Codex on a task: record the run, launch, follow and judge it.",
+        options=_OPTIONS + GENERAL,
+        examples=_EXAMPLES,
+        notes=(_KEYS,),
+        codes=_CODES,
     )
+    parser = Parser(_OPTIONS, _MAY_BE_EMPTY, about, prog=PROG)
     parser.add_general()
     return parser
 

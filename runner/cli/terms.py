@@ -11,17 +11,22 @@ if TYPE_CHECKING:
     from runner.cli.options import Values
     from runner.config import Config
 
-_ITERATIONS, _VERIFY_SECONDS = 3, 600
-OPTIONS = f"""\
+_ITERATIONS, _VERIFY_MINUTES = 3, 10
+# By the question that they answer: where, limits, output.
+WORKTREE = """\
 --worktree                work in a git worktree of its own, on the branch codex/ID
 --base REF                with --worktree: begin there (default: HEAD)
+"""
+LIMITS = f"""\
+--max-usd N               end the run when the prompt has cost more
+--max-tokens N            end it when the prompt has used more tokens
 --verify CMD              check the work with this program after each turn; while it
                           fails, continue with what it said
 --max-iterations N        with --verify: N turns in all (default: {_ITERATIONS})
 --verify-timeout TIME     with --verify: end the program after this time (0: never;
-                          default: {_VERIFY_SECONDS})
---max-usd N               end the run when the prompt has cost more
---max-tokens N            end it when the prompt has used more tokens
+                          default: {_VERIFY_MINUTES}m)
+"""
+EVENTS = """\
 --notify CMD              run this program when the prompt has ended, is parked or held,
                           and when the queue is empty: the event is on its stdin
 --webhook URL             send these events to this address
@@ -61,7 +66,7 @@ def terms_of(found: Values, settings: Config) -> Terms:
             if command is not None:
                 command_of(command, option)
     most = whole_number(found.max_iterations, "--max-iterations", "turns", least=1)
-    limit = found.verify_timeout or f"{_VERIFY_SECONDS}"
+    limit = found.verify_timeout or f"{_VERIFY_MINUTES}m"
     return Terms(
         worktree=(base or "") if found.worktree else None,
         max_usd=given.get("max_usd", settings.max_usd),

@@ -52,9 +52,9 @@ def best_effort(step: Callable[[], object]) -> None:
         step()
 
 
-def render_meta(run: Run) -> bytes:
-    """Render `meta.json`."""
-    return record.encode(meta_in(record.to_json(run)), indent=2)
+def render_meta(run: Run, data: Json | None = None) -> bytes:
+    """Render `meta.json`; `data` is the run's record, if it was made."""
+    return record.encode(meta_in(data or record.to_json(run)), indent=2)
 
 
 def meta_in(data: Json) -> Json:
@@ -91,14 +91,14 @@ def run_in(data: Mapping[str, object]) -> Run:
     return replace(run, spec=replace(run.spec, **known))
 
 
-def render_summary(run: Run) -> bytes:
-    """Render `summary.json` of a finished run."""
-    return record.encode(summary_of(run), indent=2)
+def render_summary(run: Run, data: Json | None = None) -> bytes:
+    """Render `summary.json` of a finished run; `data` as in `render_meta`."""
+    return record.encode(summary_of(run, data), indent=2)
 
 
-def summary_of(run: Run) -> Json:
+def summary_of(run: Run, data: Json | None = None) -> Json:
     """Build the summary of a finished run from its record."""
-    data, facts = record.to_json(run), NO_FACTS
+    data, facts = data or record.to_json(run), NO_FACTS
     if not said_in(data):  # a record of a previous version
         from runner.tail import summary_of_events  # noqa: PLC0415 - not for the launch
 
@@ -206,14 +206,14 @@ def write_end(
     `attempt` is called with the function that writes each. `log` is what the readable
     log lacks, by default its end.
     """
-    paths = files_of(run.spec)
-    attempt(lambda: files.export(paths.summary, render_summary(run)))
+    paths, data = files_of(run.spec), record.to_json(run)
+    attempt(lambda: files.export(paths.summary, render_summary(run, data)))
     if run.spec.is_flat:
         text = closing(run) if log is None else log
         attempt(lambda: files.append_text(paths.log, text))
     if copy := run.spec.report.json_out:
-        attempt(lambda: files.copy_to(Path(copy), render_summary(run)))
-    attempt(lambda: write_meta(run))
+        attempt(lambda: files.copy_to(Path(copy), render_summary(run, data)))
+    attempt(lambda: files.export(paths.meta, render_meta(run, data)))
 
 
 def note_directory(state_home: Path, directory: str) -> None:

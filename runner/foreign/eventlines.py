@@ -17,12 +17,13 @@ from parsers.exec_events.events import (
 )
 from parsers.exec_events.summary import EventSummary
 from parsers.light import pattern
-from parsers.struct import as_dict
+from parsers.rollouts.items import command
+from parsers.struct import as_dict, replace
 from runner.foreign import sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from typing import Final
 
     from parsers.accounting.tokens import Usage
@@ -37,6 +38,8 @@ _TYPES: Final = {made: kind for kind, made in items.ITEMS.items()}
 # Fields of items with another name in events.
 _NAMES: Final = {"output": "aggregated_output"}
 _NO_REASON: Final = "turn failed"
+# A command of which only is known that it has succeeded.
+DONE: Final = command("", "", 0)
 _FIGURES: Final = PARTS[:-1]  # Codex's events have no total
 # The beginnings of messages that Codex adds before a prompt.
 _INJECTED: Final = (
@@ -118,6 +121,21 @@ def events(
     elif ended is not None:
         parts = {part: getattr(usage, part) for part in _FIGURES} if usage else None
         yield TurnCompleted(usage=read_usage(parts))
+
+
+def facts_of_turn(
+    thread_id: str | None,
+    done: Collection[items.Item],
+    ended: Ended | None,
+    failure: str | None = None,
+    usage: Usage | None = None,
+) -> Facts:
+    """Summarise a turn; of the commands that are only counted one is looked at."""
+    some = [item for item in done if item is not DONE]
+    first = [DONE] * (len(some) < len(done))
+    facts = facts_of_events(events(thread_id, first + some, ended, failure, usage))
+    rest = len(done) - len(some) - len(first)
+    return replace(facts, commands_run=(facts.commands_run or 0) + rest)
 
 
 def facts_of_events(told: Iterable[Event]) -> Facts:

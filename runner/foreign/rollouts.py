@@ -15,10 +15,10 @@ from parsers.accounting.tokens import read_usage
 from parsers.facts import Facts
 from parsers.light import pattern, suppress
 from parsers.rollouts import records
-from parsers.rollouts.items import Call, command, item_of, read_item
-from parsers.rollouts.read import HEADER_BYTES, read_header
+from parsers.rollouts.items import Call, item_of, read_item
+from parsers.rollouts.read import HEADER_BYTES, read_header, with_parts
 from parsers.rollouts.records import seconds_between
-from parsers.rollouts.thread import Header, Turn
+from parsers.rollouts.thread import Header, Rollout, Turn
 from parsers.struct import replace
 from parsers.text import release
 from runner import files
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from parsers.paths import Path
     from parsers.rollouts.records import Record
 
+    Lines = Iterable[tuple[int, bytes]]
+
 SESSIONS: Final = ("sessions", "archived_sessions")
 _COMPRESSED: Final = (".zst", ".gz")
 _ORIGINATORS: Final = ("codex_exec", "codex_sdk")
@@ -45,7 +47,7 @@ _ORIGINATORS: Final = ("codex_exec", "codex_sdk")
 _NO_USE: Final = "external-import-turn-"
 # Long records that are not needed.
 _SKIPPED: Final = frozenset(
-    b"world_state compacted token_usage_record reasoning message".split()
+    b"session_meta world_state compacted token_usage_record reasoning message".split()
 )
 # Seconds: a fork's copy of its parent is written at once, with its times.
 _COPYING_TAKES: Final = 1.0
@@ -55,7 +57,6 @@ _ANSWERS: Final = ("function_call_output", "custom_tool_call_output")
 _CALL_ID: Final = pattern(rb'"call_id":"([^"\\]+)"')
 _COMMAND: Final = pattern(rb'"item":\{"type":"CommandExecution","id":"([^"\\]+)"')
 _SUCCEEDED: Final = b',"exit_code":0,'
-_DONE: Final = command("", "", 0)
 _ALL: Final = 100.0  # percent
 # Up to this version a turn that failed is written as completed, without an answer.
 _SILENT_ON_FAILURE: Final = (0, 142)
@@ -111,8 +112,8 @@ def own_turns(
     with sources.opened(paths[0]) as stream:
         header = read_header(stream)
     header, lines = header or Header(thread_id=""), sources.lines_of(paths)
-    every = _turns((place, line) for place, line in lines if is_wanted(line))
-    return header, [turn for turn in every if _is_own(turn, header)]
+    wanted = ((place, line) for place, line in lines if is_wanted(line))
+    return header, [turn for turn in _turns(wanted, []) if _is_own(turn, header)]
 
 
 def _header(path: Path) -> Header | None:
@@ -138,7 +139,8 @@ def _header(path: Path) -> Header | None:
 
 def _history(paths: Sequence[Path], header: Header) -> History:
     path, written_at = paths[0], sources.written_at(*paths)
-    every = _turns(sources.lines_of(paths))
+    every, parts = list[_Turn](), list[Rollout]()
+    _turns(with_parts(sources.lines_of(paths), every, parts), every)
     turns = [turn for turn in every if _is_own(turn, header)]
     created_at = sources.instant(header.started_at) or sources.modified(path)
     runs = [
@@ -147,18 +149,17 @@ def _history(paths: Sequence[Path], header: Header) -> History:
     ]
     updated_at = max([created_at, *(run.ended_at for run in runs)])
     told = (*(turn.cwd for turn in reversed(turns)), header.cwd)
-    places = map(sources.directory, told)
     return History(
         session_id=header.thread_id,
         created_at=created_at,
         updated_at=updated_at,
-        working_dir=next(filter(None, places), None),
+        working_dir=next(filter(None, map(sources.directory, told)), None),
         archived_at=updated_at if SESSIONS[1] in path.parts else None,
         kind="rollout",
         source=path,
         written_at=written_at,
         is_open=bool(turns) and turns[-1].ended is None,
-        places=tuple(turn.place for turn in every),
+        parts=tuple(zip((turn.place for turn in every), parts, strict=False)),
         runs=tuple(runs),
     )
 
@@ -172,7 +173,7 @@ def read_turn(path: Path, place: int) -> ForeignRun:
     with sources.opened(path) as stream:
         header = read_header(stream)
         stream.seek(place)
-        turn = next(iter(_turns(sources.lines(stream), only=1)), None)
+        turn = next(iter(_turns(sources.lines(stream), [], only=1)), None)
     if header is None or turn is None or turn.place != place:
         raise OSError(0, "the turn is no longer there")
     run = _run(turn, 0, header, sources.modified(path), (path, place))
@@ -189,8 +190,7 @@ def _run(
     rollout: tuple[Path, int],
 ) -> ForeignRun:
     ended, failure, error_class = turn.end(header.cli_version)
-    items, usage = turn.items.values(), turn.usage
-    told = eventlines.events(header.thread_id, items, ended, failure, usage)
+    told = (header.thread_id, turn.items.values(), ended, failure, turn.usage)
     began_at = sources.instant(turn.at) or created_at
     return ForeignRun(
         number=number,
@@ -198,7 +198,7 @@ def _run(
         turn_id=turn.turn_id,
         rollout=rollout,
         prompt=turn.prompt,
-        facts=eventlines.facts_of_events(told),
+        facts=eventlines.facts_of_turn(*told),
         started_at=began_at,
         ended_at=max(began_at, sources.instant(turn.ended_at) or began_at),
         error_class=error_class,
@@ -221,14 +221,12 @@ def _in_file(paths: Sequence[Path], place: int) -> tuple[Path, int]:
     return paths[-1], place
 
 
-def _turns(lines: Iterable[tuple[int, bytes]], only: int | None = None) -> list[_Turn]:
-    """Read the turns of a rollout; never raises on its contents.
+def _turns(lines: Lines, turns: list[_Turn], only: int | None = None) -> list[_Turn]:
+    """Add the turns of a rollout to a list; never raises on its contents.
 
-    Of all turns the commands that have succeeded are only counted; of the first `only`
-    turns everything is read.
+    Commands that have succeeded are only counted, save in the first `only` turns.
     """
-    reader, is_brief = _Reader(), only is None
-    turns = reader.turns
+    reader, is_brief = _Reader(turns), only is None
     for place, line in lines:
         if only is not None and len(turns) > only:
             break
@@ -300,7 +298,7 @@ class _Turn:
         if kind in records.CALLS:
             self._is_answered, self._calls[call_id] = False, line
         elif kind == b"item_completed":
-            self._keep(call_id, _DONE)
+            self._keep(call_id, eventlines.DONE)
         elif call_id in self.items:
             self._calls.pop(call_id, None)
         return kind not in records.ANSWERS or call_id not in self._calls
@@ -365,8 +363,8 @@ class _Turn:
 
 
 class _Reader:
-    def __init__(self) -> None:
-        self.turns: list[_Turn] = []
+    def __init__(self, turns: list[_Turn]) -> None:
+        self.turns = turns
 
     def feed(self, record: Record, place: int) -> None:
         kind, item = record.kind, item_of(record)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Final, Literal
 
     from parsers.paths import Path
+    from parsers.rollouts.thread import Rollout
     from runner.foreign.holders import Holder
     from runner.model import Outcome
 
@@ -97,9 +98,9 @@ class History(Struct):
     `likely_dir` is a guess of its working directory; `codex_home` is the home to resume
     its thread in, set by the importer if it is certain. `written_at` is when the newest
     of its files was written, in nanoseconds of the epoch. `is_open` is true when the
-    last turn has no recorded end. `places` are those of all turns of the thread's
-    rollout, if it was read. `holder` is the process that still works for it, `read_to`
-    the end of the last complete event in its log.
+    last turn has no recorded end. `parts` are the places of all turns of the
+    thread's rollout, if it was read, and what it says of each. `holder` is the process
+    that still works for it, `read_to` the end of the last complete event in its log.
     """
 
     session_id: str | None
@@ -114,7 +115,7 @@ class History(Struct):
     source: Path
     written_at: int = 0
     is_open: bool = False
-    places: tuple[int, ...] = ()
+    parts: tuple[tuple[int, Rollout], ...] = ()
     holder: Holder | None = None
     read_to: int = 0
     runs: tuple[ForeignRun, ...]

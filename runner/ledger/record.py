@@ -218,11 +218,14 @@ def encode(value: Json, *, indent: int | None = None) -> bytes:
         return (json_text.dumps(value, indent=indent) + "\n").encode()
 
 
-def pack(run: Run) -> bytes:
-    """Write what the ledger stores of a record: the values without a column."""
-    whole = to_json(run)
-    whole["request"] = _without(_REQUEST_COLUMNS, part_of(whole, "request"))
-    return compress(_without(_ELSEWHERE, whole))
+def pack(run: Run, whole: Json | None = None) -> bytes:
+    """Write what the ledger stores of a record: the values without a column.
+
+    `whole` is the record, if it was made.
+    """
+    whole = whole or to_json(run)
+    request = _without(_REQUEST_COLUMNS, part_of(whole, "request"))
+    return compress(_without(_ELSEWHERE, {**whole, "request": request}))
 
 
 def _without(names: Collection[str], data: Json) -> Json:

@@ -149,8 +149,10 @@ class Runs:
         One that is started inside another run of this ledger, its `parent`, uses no
         slot.
         """
-        ordinal = self._ledger.value("insert_run", **self._columns(run), parent=parent)
-        self._save(run)
+        whole = record.to_json(run)
+        values = self._columns(run, whole)
+        ordinal = self._ledger.value("insert_run", **values, parent=parent)
+        self._save(run, whole)
         return replace(run, ordinal=ordinal)
 
     def advance(self, run: Run, event: Event) -> Run:
@@ -197,8 +199,12 @@ class Runs:
             return self._ledger.sessions.set_thread(run.session, thread, exports)
 
     def begin_turn(self, run_id: str) -> None:
-        """Record that Codex has begun the turn: the prompt is delivered."""
-        self._ledger.write("begin_turn", run_id=run_id)
+        """Record durably that Codex has begun the turn: the prompt is delivered.
+
+        After a power cut it would be delivered a second time.
+        """
+        with self._ledger.transaction(is_durable=True):
+            self._ledger.change("begin_turn", run_id=run_id)
 
     def finish(self, run: Run, now: Run, *, is_judged: bool = False) -> None:
         """Finish a run with its prompt, session and usage, in one durable transaction.
@@ -213,10 +219,11 @@ class Runs:
             LedgerFault: the ledger cannot be written.
         """
         with self._ledger.transaction(is_durable=True):
-            values = {**self._columns(now), "was": record.state_of(run)}
+            whole = record.to_json(now)
+            values = {**self._columns(now, whole), "was": record.state_of(run)}
             if not now.is_finished or not self._ledger.change("finish_run", **values):
                 raise StaleStateError(run.run_id, record.state_of(run))
-            self._save(now)
+            self._save(now, whole)
             is_moved = record.next_place(now) != now.spec.repo
             if now.has_begun and (is_moved or run.launched_at is None):
                 # Or its supervisor was killed before it recorded the launch.
@@ -289,9 +296,9 @@ class Runs:
                 due_at=iso(clock.after(at, delay)),
             )
 
-    def _columns(self, run: Run) -> dict[str, Cell]:
+    def _columns(self, run: Run, whole: Json | None = None) -> dict[str, Cell]:
         """Build the row of a run; paths inside the state directory are relative."""
-        told: dict[str, Any] = record.to_json(run)
+        told: dict[str, Any] = whole or record.to_json(run)
         path, home = Path(run.spec.directory), self._ledger.home
         codex = run.state.codex if isinstance(run.state, Running) else None
         return {
@@ -314,8 +321,8 @@ class Runs:
             "codex": process_text(codex) if codex else None,
         }
 
-    def _save(self, run: Run) -> None:
-        packed = record.pack(run)
+    def _save(self, run: Run, whole: Json | None = None) -> None:
+        packed = record.pack(run, whole)
         self._ledger.change("save_record", run_id=run.run_id, record=packed)
 
     def _one(self, query: str, **values: Cell) -> Run | None:

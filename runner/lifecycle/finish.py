@@ -22,6 +22,7 @@ from runner.exports import run_exports
 from runner.ledger.record import CHANGES, MOVED_TO
 from runner.lifecycle.check import checked, end_left
 from runner.lifecycle.judge import KILLED, Ending, Evidence, Exit, judge, not_started
+from runner.lifecycle.liveness import place_of
 from runner.model import Ended, Mode, Outcome, Prepared, Waiting
 from runner.process import cgroup
 from runner.process.table import by_environment, described, this_process
@@ -85,6 +86,7 @@ def finish(
         last_words=error_message(stderr),
         refusal=None if has_begun else error_class(stderr),
         is_launched=run.launched_at is not None or facts.session_id is not None,
+        is_restarted=end.is_late and place_of(run).is_gone,
         has_begun=has_begun,
         announced=facts.session_id,
         asked_for=run.spec.resume_session,

@@ -7,6 +7,8 @@ success.
 
 from __future__ import annotations
 
+import os
+
 from parsers.error_classes import OTHER, classify
 from parsers.light import StrEnum, signal
 from parsers.struct import Struct, replace
@@ -75,6 +77,19 @@ class Exit(Struct):
     reason: str | None = None
 
 
+def exit_of(status: int | None, ended: tuple[Cause, float, str | None] | None) -> Exit:
+    """Return how Codex exited: its wait status, and why the supervisor ended it."""
+    cause, value, reason = ended or (None, 0, None)
+    code = None if status is None else os.waitstatus_to_exitcode(status)
+    return Exit(
+        process_exit_code=code if code is not None and code >= 0 else None,
+        signal=-code if code is not None and code < 0 else None,
+        cause=cause,
+        cause_value=value,
+        reason=reason,
+    )
+
+
 class Evidence(Struct):
     """Hold the evidence on a run that has ended.
 
@@ -83,12 +98,14 @@ class Evidence(Struct):
     `exit` is empty when no supervisor was there to wait for Codex. `is_launched` is
     false without proof that Codex was started, `has_begun` without proof that it began
     the turn. `told` is the verdict of a supervisor that could store it in a file only.
+    `is_restarted` is true when the machine was restarted since the run was launched.
     """
 
     exit: Exit
     told: Verdict | None = None
     is_launched: bool = True
     has_begun: bool = True
+    is_restarted: bool = False
     refusal: str | None = None
     ending: Ending = Ending.NONE
     failure: str | None = None
@@ -158,11 +175,12 @@ def _without_terminal_event(evidence: Evidence) -> Verdict:
     words, code = _words(evidence), evidence.exit.process_exit_code
     number = _signal_of(evidence)
     if code is None and number is None:
-        if not evidence.is_launched and not words:
-            error = "its supervisor was killed, perhaps before it started Codex"
-            return verdict(Outcome.LOST, error)
         said = f"; last error: {words}" if words else ""
         error = f"Codex and its supervisor ended without a terminal event{said}"
+        if not evidence.is_launched and not words:
+            error = "its supervisor was killed, perhaps before it started Codex"
+        if evidence.is_restarted:
+            error += "; the machine was restarted"
         return verdict(Outcome.LOST, error)
     if number is not None:
         said = f": {words}" if words else ""

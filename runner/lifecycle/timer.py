@@ -32,9 +32,10 @@ _PACE_SECONDS = 0.005
 _PATIENCE_SECONDS = 5.0
 
 
-def wake(ledger: Ledger, settings: Config) -> None:
+def wake(ledger: Ledger, settings: Config, *, starts: bool = True) -> None:
     """Let the timer look at the queue again, after a commit; start it if it is needed.
 
+    Without `starts` only a timer that runs is told.
     It is handed the secrets of waiting prompts that are here. A timer that is no longer
     needed ends. Inside a run nothing is started: it would end with the run.
     """
@@ -44,7 +45,7 @@ def wake(ledger: Ledger, settings: Config) -> None:
         settings = replace(settings, handed=Senders(ledger, settings).known())
     if ring(settings.state_home, settings.handed):
         return
-    if not (waits or ledger.outbox.has_notices):
+    if not starts or not (waits or ledger.outbox.has_notices):
         return
     is_inside = RUN_MARKER in settings.environment
     if is_inside or not settings.has_timer or not ledger.value("needs_timer"):

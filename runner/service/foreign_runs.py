@@ -139,7 +139,7 @@ def matched(part: History, rollout: History | None) -> History:
             is_dated=True,
         )
         runs.append(run)
-    return replace(part, places=rollout.places if rollout else (), runs=tuple(runs))
+    return replace(part, parts=rollout.parts if rollout else (), runs=tuple(runs))
 
 
 def _words(prompt: str | None) -> str:
@@ -180,6 +180,7 @@ class Maker:
 
     def __init__(self, part: History, rollouts: Rollouts, settings: Config) -> None:
         self._part, self._rollouts = part, rollouts
+        self.ids, self._verdicts = ids_of(part), [*map(verdict_of, part.runs)]
         self._settings = config.at_codex_home(settings, str(rollouts.home))
         # Usage of the thread before the run: by its parts, and as a total from logs.
         self._parts: Usage | None = None
@@ -197,7 +198,7 @@ class Maker:
             FileFault: a file cannot be written.
         """
         made = {}
-        for place, run_id in enumerate(ids_of(self._part)):
+        for place, run_id in enumerate(self.ids):
             run, spec = self._part.runs[place], self._spec(place, run_id)
             counted = self._count(place, spec)
             if place not in wanted:
@@ -212,18 +213,17 @@ class Maker:
                 stderr = "".join(f"{line}\n" for line in run.stderr)
                 files.export(paths.stderr, stderr.encode(errors="replace"))
                 files.export(paths.events, event_lines(run))
-            made[identity_of(self._part, run)] = self._run(run, spec, counted)
+            made[identity_of(self._part, run)] = self._run(place, spec, counted)
         return made
 
     def _read_turns(self) -> dict[int | None, RunRollouts]:
         """Read the rollouts of all turns of the thread, by the places of the turns."""
-        part, named = self._part, {}
-        for run in part.runs:
-            named[run.place] = run.facts.agent_threads
-        agents = [named.get(place, ()) for place in part.places]
-        thread = part.session_id or ""
-        found = read_turns(self._rollouts, thread, part.places, agents)
-        return dict(zip(part.places, found, strict=False))
+        part = self._part
+        named = {run.place: run.facts.agent_threads for run in part.runs}
+        agents = [named.get(place, ()) for place, _ in part.parts]
+        turns = [turn for _, turn in part.parts]
+        found = read_turns(self._rollouts, part.session_id or "", turns, agents)
+        return {place: each for (place, _), each in zip(part.parts, found, strict=True)}
 
     def _spec(self, place: int, run_id: RunId) -> Spec:
         part, run = self._part, self._part.runs[place]
@@ -249,7 +249,7 @@ class Maker:
     def _count(self, place: int, spec: Spec) -> RunAccounting:
         part, run, is_new = self._part, self._part.runs[place], spec.mode is Mode.NEW
         facts = run.facts
-        if verdict_of(run).outcome is Outcome.NOT_STARTED:
+        if self._verdicts[place].outcome is Outcome.NOT_STARTED:
             return unknown("Codex was not started", facts)
         before = self._total if facts.usage is None else self._parts
         context = LogContext(
@@ -265,8 +265,8 @@ class Maker:
         self._total = None if total is None else Usage(total_tokens=total)
         return counted
 
-    def _run(self, run: ForeignRun, spec: Spec, counted: RunAccounting) -> Run:
-        part, judged = self._part, verdict_of(run)
+    def _run(self, place: int, spec: Spec, counted: RunAccounting) -> Run:
+        part, run, judged = self._part, self._part.runs[place], self._verdicts[place]
         accounts = {
             **counted.to_json(),
             "model": counted.model or run.model,

@@ -245,11 +245,11 @@ class _Import:
         """Write the wanted runs; return False if the session has changed."""
         if (ledger := self._ledger) is None:
             return False
-        given = known.given if known else ()
-        ids, where = foreign_runs.ids_of(part), partial(own_directory, ledger.home)
-        fresh = [run_id for run_id in ids if not where(run_id).exists()]
+        maker = Maker(part, self._rollouts_of(part), self._settings)
+        where, kept = partial(own_directory, ledger.home), set[str]()
+        fresh = {run_id for run_id in maker.ids if not where(run_id).exists()}
         try:
-            made = Maker(part, self._rollouts_of(part), self._settings).make(wanted)
+            made = maker.make(wanted)
             exports = _keep_old_files(part, ledger.home)
             with ledger.transaction():
                 if foreign_runs.look_up(part, ledger) != known:
@@ -257,12 +257,13 @@ class _Import:
                 key = foreign_runs.insert(part, known, made, ledger)
                 if known is None:
                     ledger.change("set_exports", session=key, exports=exports)
+            kept = {run.run_id for run in made.values()}
             for run in made.values():
                 run_exports.write_end(run)
             if known is not None and known.is_mixed:
                 run_exports.best_effort(lambda: task_files.write_all(ledger, key))
         finally:
-            for run_id in (*fresh, *given):
+            for run_id in fresh.union(known.given if known else ()) - kept:
                 if ledger.one("run_by_id", run_id=run_id) is None:
                     files.remove_tree(where(run_id))
         return True

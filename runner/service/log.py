@@ -6,11 +6,12 @@ that one.
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 
 from parsers.light import suppress
 from parsers.struct import Struct
 from runner import clock, files
+from runner.arrivals import LATE_SECONDS, Moment, Times, path_of
 from runner.errors import FileFault, NoSuchRunError, RunnerError, UsageError
 from runner.exports import transcripts
 from runner.lifecycle.handoff import STOP_SIGNALS
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from typing import TypeAlias
 
+    from parsers.light import datetime
     from parsers.paths import Path
     from runner.config import Config
     from runner.ledger.ledger import Ledger
@@ -43,26 +45,35 @@ class Wish(Struct):
     """Hold which part of a session is shown.
 
     `last` is the number of lines of its log, None for all; `run_id` the only run.
-    Following ends when the session is idle, with `is_endless` never.
+    Following ends when the session is idle, with `is_endless` never. With `has_times`
+    lines have the times at which they were read. What `only_grows` is the same at any
+    later time, and more: a run's standard error comes at its end, after its events.
     """
 
     run_id: str | None = None
     last: int | None = None
     follows: bool = False
     is_endless: bool = False
+    has_times: bool = False
+    only_grows: bool = False
 
 
 class Prompt(Struct, kw_only=False):
     """What a run was asked for: it begins here."""
 
     text: bytes
+    at: datetime | None = None
 
 
 class Lines(Struct, kw_only=False):
-    """Complete lines that Codex has written: events, or its standard error."""
+    """Complete lines that Codex has written: events, or its standard error.
+
+    `times` are None for lines whose time is not known, and empty when none is wanted.
+    """
 
     lines: tuple[bytes, ...]
     is_stderr: bool
+    times: tuple[Moment | None, ...] = ()
 
 
 class Note(Struct, kw_only=False):
@@ -149,7 +160,12 @@ class _Transcript:
         return [each for each in ids if self._wish.run_id in {None, each}]
 
     def _is_due(self, run: Run) -> bool:
-        """Return whether a run is shown now; a waiting run once it has begun."""
+        """Return whether a run is shown now; a waiting run once it has begun.
+
+        It gets its place among the others then.
+        """
+        if self._wish.only_grows and run.waits:
+            return False
         return isinstance(run.state, Running | Finished) or not self._wish.follows
 
     def _last(self, count: int | None) -> Iterator[Run]:
@@ -202,7 +218,7 @@ class _Transcript:
             except OSError as error:
                 yield _unreadable(paths.prompt, error)
                 text = run.spec.task.encode(errors="replace")  # a preview
-            yield Prompt(text)
+            yield Prompt(text, at=run.started_at)
         if transcripts.is_elsewhere(run.accounts):
             yield from _imported(run, start.events)
             return
@@ -210,13 +226,16 @@ class _Transcript:
             Tail(paths.events, start.events): False,
             Tail(paths.stderr, start.stderr): True,
         }
+        clock_of = _Clock(run, self._settings) if self._wish.has_times else None
         if self._wish.follows:
-            run = yield from self._live(run, tails)
+            run = yield from self._live(run, tails, clock_of)
         for tail, is_stderr in tails.items():
-            yield from _lines_of(tail, is_stderr=is_stderr)
+            if self._wish.only_grows and is_stderr and not run.is_finished:
+                break
+            yield from _lines_of(tail, clock_of, is_stderr=is_stderr)
             # Of a finished run also the incomplete last line.
             if run.is_finished and (last := tail.rest()):
-                yield Lines((last,), is_stderr)
+                yield Lines((last,), is_stderr, times=(None,))
             try:
                 tail.open()
             except OSError as error:
@@ -225,15 +244,21 @@ class _Transcript:
         if run.is_finished:
             yield RunEnded(run)
 
-    def _live(self, run: Run, tails: dict[Tail, bool]) -> Generator[Piece, None, Run]:
+    def _live(
+        self, run: Run, tails: dict[Tail, bool], clock_of: _Clock | None
+    ) -> Generator[Piece, None, Run]:
         """Yield what is appended to a run until it is finished; return the run."""
         ticks = 0
         while not run.is_finished:
             ticks += 1
             for tail, is_stderr in tails.items():
-                for piece in _lines_of(tail, is_stderr=is_stderr):
+                if self._wish.only_grows and is_stderr:
+                    break
+                for piece in _lines_of(tail, clock_of, is_stderr=is_stderr):
                     ticks = 0
                     yield piece
+            if clock_of is not None:
+                clock_of.tick()
             clock.sleep(_PACE_SECONDS)
             if ticks == 0 or ticks % _TICKS_PER_LOOK:
                 continue
@@ -277,14 +302,45 @@ def _imported(run: Run, begin: int) -> Iterator[Piece]:
     yield RunEnded(run)
 
 
-def _lines_of(tail: Tail, *, is_stderr: bool) -> Iterator[Lines]:
+class _Clock:
+    """Tell when the lines of a run were read: by its supervisor, else just now."""
+
+    def __init__(self, run: Run, settings: Config) -> None:
+        self._times = Times(path_of(settings.state_home, run.run_id))
+        self._looked = 0.0
+
+    def tick(self) -> None:
+        """Note that all lines were read that are there."""
+        self._looked = clock.now().timestamp()
+
+    def of(
+        self, begin: int, lines: tuple[bytes, ...], *, is_stderr: bool
+    ) -> tuple[Moment | None, ...]:
+        """Return the times of lines, the first of which begins there."""
+        now = clock.now().timestamp()
+        # A follower that was suspended reads late, too.
+        is_new = now - self._looked < LATE_SECONDS
+        just_now = Moment(seconds=now, is_exact=True) if is_new else None
+        self._times.read()
+        begins = accumulate((len(line) + 1 for line in lines[:-1]), initial=begin)
+        times = (self._times.of(each, is_stderr=is_stderr) for each in begins)
+        return tuple(each or just_now for each in times)
+
+
+def _lines_of(
+    tail: Tail, clock_of: _Clock | None, *, is_stderr: bool
+) -> Iterator[Lines]:
     """Yield what has been completed since the last call."""
     is_at_end = not tail.has_grown
     while not is_at_end:
-        lines = tail.lines()
+        begin, lines = tail.offset, tail.lines()
+        times: tuple[Moment | None, ...] = ()
         try:
             while batch := tuple(islice(lines, _LINES_AT_ONCE)):
-                yield Lines(batch, is_stderr)
+                if clock_of is not None:
+                    times = clock_of.of(begin, batch, is_stderr=is_stderr)
+                    begin += sum(map(len, batch)) + len(batch)
+                yield Lines(batch, is_stderr, times)
         except OSError as error:
             raise FileFault("read", tail.path, error) from error
         is_at_end = not tail.has_more

@@ -29,7 +29,7 @@ from runner.process.table import is_alive, this_process
 from runner.process.tree import DescendantTree, Termination
 from runner.service import foreign_runs, lookup
 from runner.service.archive import Moved, size_of
-from runner.service.foreign_runs import Maker, identity_of, ids_of
+from runner.service.foreign_runs import Maker, identity_of
 from runner.service.importing import in_turns, take_in
 from runner.service.lookup import Found
 from runner.service.stop import Stopped
@@ -194,9 +194,9 @@ class _Shown(Maker):
     def runs(self) -> dict[str, Run]:
         """Return the runs by identity; the last one may be running."""
         part, made = self._part, list["Run"]()
-        for place, run_id in enumerate(ids_of(part)):
+        for place, run_id in enumerate(self.ids):
             told, spec = part.runs[place], self._spec(place, run_id)
-            run = self._run(told, spec, self._count(place, spec))
+            run = self._run(place, spec, self._count(place, spec))
             # No file has the rest of an answer that is cut.
             said = {**loose_json.mapping(run.accounts["said"]), "is_cut": False}
             said["final_message"] = told.answer

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from parsers.light import signal
 from parsers.struct import replace
 from runner import clock, files
 from runner.accounting import prices
@@ -23,7 +24,7 @@ from runner.ledger import fate, homes  # noqa: F401
 from runner.lifecycle import timer, worktree
 from runner.lifecycle.finish import RunEnd, finish, finish_unstarted
 from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS
-from runner.lifecycle.judge import Cause, Exit
+from runner.lifecycle.judge import Cause, exit_of
 from runner.lifecycle.liveness import native_of
 from runner.model import Mode
 from runner.notify import Notifier
@@ -94,7 +95,11 @@ class SuperviseLoop:
         self._limits: LimitsWatch | Check = LimitsWatch(
             run.spec.limits, settings.codex_home
         )
-        self._budget = _budget_watch(recorder, settings)
+        self._budget: BudgetWatch | None = None
+        if run.spec.terms.has_budget:
+            from runner.supervisor.budget import BudgetWatch  # noqa: PLC0415 - few have
+
+            self._budget = BudgetWatch(recorder, settings)
         self._codex = 0
         self._status: int | None = None
         self._last_status = 0
@@ -142,7 +147,7 @@ class SuperviseLoop:
         self._guarded(lambda: changes.update(self._changes.counted()))
         end = RunEnd(
             at=at,
-            exit=self._exit(),
+            exit=exit_of(self._status, self._cause),
             # Read from the open descriptor: the file may have been removed.
             seen=self._tail.summary.facts(),
             left_running=left,
@@ -178,7 +183,7 @@ class SuperviseLoop:
         if check.pid is not None:
             self._codex, self._status, self._limits = check.pid, None, check
             self._watch()
-        ended, self._left = self._exit(), []
+        ended, self._left = exit_of(self._status, self._cause), []
         end = replace(end, at=clock.now(), left_running=self._left_running())
         if ended.cause in {None, Cause.CHECK}:
             return replace(end, check=check.end(ended))
@@ -201,15 +206,26 @@ class SuperviseLoop:
         is_shown = is_stored and run.spec.is_flat
         recorder.pipe.send(**(run_exports.end_of(run) if is_shown else {"finished": 1}))
         has_next_turn = self._check is not None and not run.has_succeeded
-        deliver_after(recorder, self._settings, has_next_turn=has_next_turn)
+        starts = not self._is_terminated()
+        if starts:
+            deliver_after(recorder, self._settings, has_next_turn=has_next_turn)
         self._guarded(lambda: self._notifier.tell(run.run_id))
         # What was just sent needs no timer.
-        recorder.attempt(lambda: timer.wake(ledger, self._settings))
+        recorder.attempt(lambda: timer.wake(ledger, self._settings, starts=starts))
         # From now on the session may be archived or removed.
         recorder.attempt(lambda: ledger.runs.note_exported(run.run_id))
         self._notifier.wait(self._inbox, STOP_SIGNALS)
         recorder.attempt(ledger.back_up_daily)
         recorder.add_late_warnings()
+
+    def _is_terminated(self) -> bool:
+        """Return whether this process was sent TERM, as by a unit or system that stops.
+
+        What it started then would be ended with it, in the middle of its turn.
+        """
+        cause, number, _ = self._cause or (None, 0, None)
+        is_sent = cause is Cause.SIGNAL and number == signal.SIGTERM
+        return is_sent or signal.SIGTERM in signal.sigpending()
 
     def _guarded(self, step: Callable[[], bool | None]) -> bool:
         """Run a step and return its result, or False when it failed.
@@ -378,22 +394,3 @@ class SuperviseLoop:
         data = text.encode(errors="backslashreplace")
         end = files.write_all(_LOG, data, self._files.log)
         self._recorder.pipe.show(end - len(data), end, self._tail.offsets)
-
-    def _exit(self) -> Exit:
-        cause, value, reason = self._cause or (None, 0, None)
-        code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
-        return Exit(
-            process_exit_code=code if code is not None and code >= 0 else None,
-            signal=-code if code is not None and code < 0 else None,
-            cause=cause,
-            cause_value=value,
-            reason=reason,
-        )
-
-
-def _budget_watch(recorder: RunRecorder, settings: Config) -> BudgetWatch | None:
-    if not recorder.run.spec.terms.has_budget:
-        return None
-    from runner.supervisor.budget import BudgetWatch  # noqa: PLC0415 - few runs have one
-
-    return BudgetWatch(recorder, settings)

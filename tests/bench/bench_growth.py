@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from support import many
+from support.commands import rows_of
 from support.measure import command, compare
 
 RUNS, RUNS_EACH = (10, 1_000, 10_000, 100_000), 5
@@ -58,9 +59,9 @@ def column(runs: int) -> dict[str, float]:
 def commands(place: Path, environment: dict[str, str]) -> dict[str, list[str]]:
     """Return what is measured: as it is shown, and its command line."""
     listed = subprocess.check_output(
-        command("codex-tasks", "ls", "--limit", "1"), env=environment, text=True
+        command("codex-tasks", "ls", "--json", "--limit", "1"), env=environment
     )
-    task = listed.splitlines()[1].split()[0]
+    task = rows_of(listed)[0]["short_id"]
     codex = ("--codex-bin", place / "codex")
     run = ("--repo", place, "--log-dir", place / "runs", "--task", "go", *codex)
     start = ("start", "--working-dir", place, *codex, "go")

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from support import many
+from support.commands import rows_of
 from support.measure import command, compare, show, show_value
 from support.runs import PROCESS
 
@@ -118,9 +119,9 @@ def filled(place: Path, sessions: int, runs: int = 1) -> dict[str, str]:
 def status_of(environment: dict[str, str]) -> list[str]:
     """Return the words that ask for the newest session."""
     out = subprocess.check_output(
-        command("codex-tasks", "ls", "--limit", "1"), env=environment
+        command("codex-tasks", "ls", "--json", "--limit", "1"), env=environment
     )
-    return ["status", "--json", out.decode().splitlines()[1].split()[0]]
+    return ["status", "--json", rows_of(out)[0]["short_id"]]
 
 
 def seconds(words: list[str], environment: dict[str, str]) -> float:

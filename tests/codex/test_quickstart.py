@@ -131,7 +131,9 @@ def test_an_option_that_is_not_known_is_refused_as_the_command_does(
 
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "--nonsense" in done.stderr.splitlines()[-1]
+    error, fix = done.stderr.splitlines()[-2:]
+    assert error == "error: unrecognized arguments: --nonsense"
+    assert fix == "fix:   run_codex_task --help lists them"
 
 
 def test_a_missing_codex_is_one_line(quickstart: Cli) -> None:

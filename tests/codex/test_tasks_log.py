@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.processes import wait_until
@@ -12,11 +13,23 @@ from support.real_sessions import DEADLINE, RealSession, RealSessions
 from support.sessions import COMMAND
 from support.terminal import Terminal, terminal
 
+from runner.arrivals import Times, path_of
+
 INTERRUPTED = 130
 # Clears the screen, moves, colours, names the window, rings, goes back.
 ORDERS = r"\033[2J\033[3;7H\033[31mred\033[0m\033]0;title\007\b\b\rover"
 SHOWN = r"  \x1b[2J\x1b[3;7H\x1b[31mred\x1b[0m\x1b]0;title\x07\x08\x08\x0dover"
+# The supervisor reads within milliseconds; a busy machine takes longer.
+CLOSE = 0.5
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def recorded(rollout: Path, kind: str) -> list[dict[str, Any]]:
+    """Give what is in the records of a kind."""
+    payloads = (
+        json.loads(line)["payload"] for line in rollout.read_text().splitlines()
+    )
+    return [each for each in payloads if each.get("type") == kind]
 
 
 class Screen:
@@ -156,3 +169,42 @@ def test_a_log_in_a_file_has_no_colours_and_its_json_is_the_session_s_own(
     assert sorted(map(str, found)) == sorted(map(str, working.log))
     asked = [each["message"] for each in found if each["type"] == "user_message"]
     assert asked == working.prompts
+
+
+def test_times_are_those_that_codex_has_in_its_own_record(
+    sessions: RealSessions,
+) -> None:
+    session = sessions.start("run: sleep 1.5\nrun: echo ear''ly\nsay: the end")
+    assert session.wait().code == 0
+    (run,) = session.runs
+    times = Times(path_of(sessions.state_home, run.run_id))
+    times.read()
+    lines = run.path(".events.jsonl").read_bytes().splitlines(keepends=True)
+
+    place, ours = 0, []
+    for line in lines:
+        moment = times.of(place, is_stderr=False)
+        place += len(line)
+        event = json.loads(line)
+        item = event.get("item", {}).get("type")
+        if moment and item in {"command_execution", "agent_message"}:
+            ours.append((event["type"], item, moment.seconds))
+    done = [(item, at) for kind, item, at in ours if kind == "item.completed"]
+    begun = [at for kind, _, at in ours if kind == "item.started"]
+
+    names = {"CommandExecution": "command_execution", "AgentMessage": "agent_message"}
+    theirs = [
+        (names[each["item"]["type"]], each)
+        for each in recorded(sessions.codex.rollout(session.id), "item_completed")
+        if each["item"]["type"] in names
+    ]
+    assert [item for item, _ in done] == [item for item, _ in theirs]
+    for (_, at), (_, each) in zip(done, theirs, strict=True):
+        assert at == pytest.approx(each["completed_at_ms"] / 1000, abs=CLOSE)
+    commands = [each for item, each in theirs if item == "command_execution"]
+    for at, each in zip(begun, commands, strict=True):
+        assert at == pytest.approx(each["started_at_ms"] / 1000, abs=CLOSE)
+    shown = sessions("log", "--time", session.id).stdout
+    assert re.search(
+        r"^\d\d:\d\d:\d\d  succeeded: .*sleep 1.5'?  \d\.\ds$", shown, re.MULTILINE
+    )

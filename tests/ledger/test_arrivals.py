@@ -33,6 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def of(times: Times, *places: int, is_stderr: bool = False) -> list[float | None]:
+    times.read()
     found = (times.of(place, is_stderr=is_stderr) for place in places)
     return [None if each is None else each.seconds - NOON for each in found]
 
@@ -61,14 +62,25 @@ def test_a_record_is_private(path: Path, at: Callable[[float], float]) -> None:
     )
 
 
+def test_the_directory_of_a_run_that_was_removed_is_not_made_again(
+    path: Path, at: Callable[[float], float]
+) -> None:
+    place = path.parent / "gone" / "times" / "lines"
+
+    Arrivals(place, is_exact=True).note((10, 0), at(0))
+
+    assert not place.parent.parent.exists()
+
+
 def test_without_a_signal_of_growth_a_time_is_exact_to_the_second(
     path: Path, at: Callable[[float], float]
 ) -> None:
     Arrivals(path, is_exact=False).note((10, 0), at(1))
 
-    assert Times(path).of(0, is_stderr=False) == Moment(
-        seconds=int(NOON) + 1, is_exact=False
-    )
+    times = Times(path)
+    times.read()
+    second = Moment(seconds=int(NOON) + 1, is_exact=False)
+    assert times.of(0, is_stderr=False) == second
 
 
 def test_lines_that_were_read_late_have_no_time(

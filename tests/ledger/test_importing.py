@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,15 @@ import pytest
 from support import old_state
 
 from parsers.facts import Facts
-from parsers.rollouts.read import read_parts
-from parsers.rollouts.thread import Rollout
 from parsers.struct import replace
-from runner import clock, config, foreign
-from runner.accounting import rollouts
+from runner import clock, config, files, foreign
 from runner.accounting.rollouts import RolloutIndex, Slice, read_rollouts
 from runner.cli import codex_tasks
 from runner.clock import iso
 from runner.codex import home
 from runner.errors import UsageError
 from runner.exports import run_exports, task_files
-from runner.foreign import eventlines
+from runner.foreign import eventlines, sources
 from runner.foreign.sources import ForeignRun, History, Unreadable
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
@@ -623,16 +620,17 @@ def test_a_thread_that_has_not_changed_is_not_read_again(
 def test_a_rollout_is_read_once_for_all_of_its_turns(
     thread: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[int] = []
+    read, lines_of = list[int](), sources.lines_of
 
-    def counting(lines: Any, places: tuple[int, ...]) -> list[Rollout]:  # noqa: ANN401
-        read.append(len(places))
-        return read_parts(lines, places)
+    def counting(paths: Sequence[Path]) -> Iterator[tuple[int, bytes]]:
+        read.append(len(paths))
+        return lines_of(paths)
 
-    monkeypatch.setattr(rollouts, "read_parts", counting)
+    monkeypatch.setattr(sources, "lines_of", counting)
+    monkeypatch.setattr(files, "lines_of", lambda _: 1 / 0)
     thread()
 
-    assert read == [3]
+    assert (read, thread.totals()) == ([1], SHARES)
 
 
 @pytest.mark.parametrize("origin", ["codex_vscode", "codex-tui", "Codex Desktop"])

@@ -173,6 +173,20 @@ def test_the_turn_of_a_prompt_takes_its_text_out_of_the_queue(
     assert (row["state"], row["begun"], row["text"]) == ("running", 1, None)
 
 
+def test_that_a_turn_has_begun_survives_a_power_cut(ledger: Ledger, first: Run) -> None:
+    """With the run's other rows, which are before it in the file."""
+    number = ledgers.queue(ledger, first.session)
+    run = ledgers.launch(ledger, deliver(ledger, first, number))
+    executed: list[str] = []
+    ledger._db.set_trace_callback(executed.append)
+
+    ledger.runs.begin_turn(run.run_id)
+
+    change = next(each for each in executed if each.startswith("update prompts"))
+    before = executed[: executed.index(change)]
+    assert before[-2:] == ["pragma synchronous = full", "begin immediate"]
+
+
 def test_a_waiting_run_keeps_its_place_among_the_prompts(
     ledger: Ledger, first: Run
 ) -> None:

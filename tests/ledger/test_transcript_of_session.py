@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from parsers.exec_events.transcript import (
 )
 from parsers.text import strip
 from runner import clock, files
+from runner.arrivals import path_of
 from runner.errors import FileFault, UsageError
 from runner.ledger.ledger import Ledger
 from runner.ledger.sessions import Session
@@ -297,6 +299,113 @@ def test_following_goes_through_the_runs_to_the_end_of_the_work(
         *("> prompt 1", "three", "four", "1 failed no luck"),
         f"# Task {SESSION} is DIED; stopping log follow.",
     ]
+
+
+def test_what_only_grows_is_shown_in_an_order_that_stays(house: Context) -> None:
+    first = house.run(0, None, events=b"one\ntw", stderr=b"oh\n")
+    seen = [house.said(only_grows=True)]
+    house.write(0, b"o\nthree")
+    seen.append(house.said(only_grows=True))
+    house.end(first, Outcome.FAILED, "no luck")
+    seen.append(house.said(only_grows=True))
+    second = house.run(1, None, stderr=b"ah\n")
+    seen.append(house.said(only_grows=True))
+    house.write(1, b"four\n")
+    seen.append(house.said(only_grows=True))
+    house.end(second)
+    seen.append(house.said(only_grows=True))
+
+    assert seen[0] == ["> prompt 0", "one"]
+    assert seen[-1] == house.said()
+    for before, after in pairwise(seen):
+        assert after[: len(before)] == before
+        assert len(after) > len(before)
+
+
+def test_what_only_grows_is_followed_in_the_same_order(
+    house: Context, meanwhile: Callable[..., None]
+) -> None:
+    run = house.run(0, None, events=b"one\n", stderr=b"oh\n")
+    meanwhile(lambda: house.write(0, b"two\n"), lambda: house.end(run))
+
+    followed = house.said(only_grows=True, follows=True)
+
+    assert followed[:-1] == house.said(only_grows=True)
+    assert followed[:-1] == ["> prompt 0", "one", "two", "! oh"]
+
+
+def times_of(pieces: Iterator[Piece]) -> dict[str, float | None]:
+    """Give the time of each line, in seconds."""
+    found: dict[str, float | None] = {}
+    for piece in pieces:
+        if isinstance(piece, Lines):
+            for line, at in zip(piece.lines, piece.times, strict=True):
+                found[line.decode()] = None if at is None else at.seconds
+    return found
+
+
+def record(house: Context, number: int, text: str) -> None:
+    path = path_of(house.home, IDS[number])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_lines_have_the_times_that_their_supervisor_has_recorded(
+    house: Context,
+) -> None:
+    house.run(0, events=b"one\ntwo\nthree", stderr=b"oh\n")
+    house.run(1, events=b"four\n")
+    record(house, 0, "100.5 4 0\n107.5 8 3\n")
+
+    assert times_of(house.pieces(has_times=True)) == {
+        "one": 100.5,
+        "two": 107.5,
+        "three": None,
+        "oh": 107.5,
+        "four": None,
+    }
+    assert times_of(house.pieces(has_times=True, last=3)) == {
+        "oh": 107.5,
+        "four": None,
+    }
+
+
+def test_prompts_have_the_time_of_their_run(house: Context) -> None:
+    run = house.run(0)
+
+    (prompt,) = (each for each in house.pieces() if isinstance(each, Prompt))
+
+    assert prompt.at == run.started_at
+
+
+def test_a_line_that_comes_while_it_is_followed_has_the_time_at_which_it_came(
+    house: Context,
+    meanwhile: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = house.run(0, None, events=b"before\n")
+    now = clock.now()
+
+    def pass_time(seconds: float, data: bytes) -> None:
+        nonlocal now
+        now = clock.after(now, seconds)
+        monkeypatch.setattr(clock, "now", lambda: now)
+        house.write(0, data)
+
+    meanwhile(
+        lambda: pass_time(1, b"at once\n"),
+        lambda: pass_time(60, b"after a suspension of the follower\n"),
+        lambda: pass_time(1, b"at once again\n"),
+        lambda: house.end(run),
+    )
+
+    began = now.timestamp()
+    assert times_of(house.pieces(has_times=True, follows=True)) == {
+        "before": None,
+        "at once": pytest.approx(began + 1),
+        "after a suspension of the follower": None,
+        "at once again": pytest.approx(began + 62),
+    }
 
 
 def test_following_shows_only_what_comes_after_the_last_lines(

@@ -16,7 +16,7 @@ from support.commands import Cli
 from support.processes import wait_until
 from support.stand_in import THREAD, StandIn
 from support.tasks import Ended, Tasks, is_refused
-from support.terminal import terminal
+from support.terminal import on_screen, terminal
 
 STOPPED = f"codex_tasks: Task {THREAD} is STOPPED; stopping log follow.\n"
 DIED = f"codex_tasks: Task {THREAD} is DIED; stopping log follow.\n"
@@ -284,6 +284,9 @@ def test_a_launch_that_failed_says_why(context: Context) -> None:
         (["-n", "-1", THREAD], 2, ["-n '-1' is not a number of lines"]),
         (["-n", "x", THREAD], 2, ["-n 'x' is not a number of lines"]),
         (["--run", "x", THREAD], 2, [f"task {THREAD} has no run 'x'"]),
+        (["--from-byte", "x", THREAD], 2, ["'x' is not a number of bytes"]),
+        (["--from-byte", "1", "-n", "1", THREAD], 2, ["--from-byte takes no -n"]),
+        (["--from-byte", "1", "--time", THREAD], 2, ["--from-byte takes no --time"]),
         (["no such thing"], 3, ["no task 'no such thing'", "fix:   codex-tasks ls -a"]),
         ([], 2, ["required: TASK", "fix:   codex-tasks log --help lists them; put --"]),
     ],
@@ -455,6 +458,135 @@ def test_colours_are_for_terminals(
         assert process.wait(20) == 0
         shown = screen.shown()
 
-    assert ("\x1b[1;36muser\x1b[0m\r\n" in shown) == has_colours
+    assert ("\x1b[0m  \x1b[1;36muser\x1b[0m\r\n" in shown) == has_colours
     assert ("\x1b" in shown) == has_colours
     assert "  Go \\x1b[2J.\r\n" in shown
+
+
+STAMP = re.compile(r"\d\d:\d\d:\d\d  |          ")
+
+
+@pytest.mark.core
+def test_times_are_shown_where_they_are_wanted(context: Context) -> None:
+    context.start()
+    context.wait()
+
+    plain, timed = context.log(), context.log("--time")
+
+    lines = [line for line in timed.splitlines() if line]
+    assert all(STAMP.match(line) for line in lines)
+    assert "".join(line[10:] for line in lines) == "".join(plain.splitlines())
+    entries = [line for line in lines if not line[10:].startswith(" ")]
+    firsts = [line[10:] for line in entries if line[:1] != " "]
+    assert firsts == ["user", f"session id: {THREAD}", "codex", "tokens used"]
+
+
+def test_events_have_no_times(context: Context) -> None:
+    context.start()
+    context.wait()
+
+    done = context("log", "--json", "--time", THREAD)
+
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "usage"
+    assert "--time: the events of --json are unchanged" in done.stderr
+
+
+@pytest.mark.core
+def test_a_terminal_shows_times_and_how_long_a_command_took(
+    context: Context, go: Path
+) -> None:
+    context.start(
+        "Do it.",
+        *script.begin(),
+        script.item("command_execution", state="started", command="make"),
+        script.wait_for(go),
+        script.item("command_execution", command="make", status="completed"),
+        script.complete(),
+    )
+    wait_until(lambda: "make" in context.log(), what="the command")
+    go.touch()
+    context.wait()
+
+    lines = on_screen(context.cli, 80, "log", THREAD)
+
+    (end,) = [line for line in lines if "succeeded: make" in line]
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  succeeded: make  (\d\.\ds|\d+s)", end)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_program_that_polls_gets_each_byte_once(
+    context: Context, tmp_path: Path, form: list[str]
+) -> None:
+    gates = [tmp_path / f"go-{number}" for number in range(3)]
+    steps = [
+        *script.begin(),
+        script.err("warning: ü\n"),
+        script.wait_for(gates[0]),
+        script.message("Größe."),
+        script.err("and \x1b[2J more\n"),
+        script.wait_for(gates[1]),
+        script.out('{"type":"error","mess'),
+        script.wait_for(gates[2]),
+        script.out('age":"x"}\n'),
+        script.complete(),
+    ]
+    context.start("Do it.", *steps)
+    got, sizes = b"", list[int]()
+
+    def poll() -> None:
+        nonlocal got
+        piece = context.log(*form, "--from-byte", len(got))
+        got += piece.encode(errors="surrogateescape")
+        sizes.append(len(got))
+
+    poll()
+    for gate in gates:
+        gate.touch()
+        poll()
+    context.wait()
+    poll()
+    context.send("Once more.", *script.begin(), script.err("oh\n"), *script.fail("no"))
+    poll()
+    poll()
+
+    whole = context.log(*form).encode(errors="surrogateescape")
+    assert got == whole
+    assert got == context.log(*form, "--from-byte", 0).encode(errors="surrogateescape")
+    assert sizes[-1] == sizes[-2] > sizes[-3] > sizes[0] > 0
+    middle = len(whole.partition("ü".encode())[0]) + 1
+    assert context.log(*form, "--from-byte", len(whole) + 9) == ""
+    assert context.log(*form, "--from-byte", "9" * 30) == ""
+    rest = context.log(*form, "--from-byte", middle)
+    assert rest == whole[middle:].decode(errors="replace")
+
+
+@pytest.mark.core
+def test_a_follower_goes_on_where_another_one_stopped(
+    context: Context, go: Path
+) -> None:
+    context.start("Do it.", *waiting(go))
+    first = context.follow("-f", "--json")
+    first.wait_for("Under way.")
+    first.process.kill()
+    first.process.wait()
+    second = context.follow("-f", "--json", "--from-byte", first.out.stat().st_size)
+    go.touch()
+
+    assert second.ended() == (0, STOPPED)
+    assert first.said + second.said == context.log("--json")
+
+
+def test_what_is_polled_has_neither_times_nor_colours(context: Context) -> None:
+    context.start()
+    context.wait()
+
+    with terminal() as screen:
+        argv = context.cli.argv(
+            "log", "--from-byte", "0", THREAD, command="codex_tasks"
+        )
+        assert screen.start(argv, context.cli.env({"TERM": "xterm"})).wait(20) == 0
+        shown = screen.shown()
+
+    assert shown.replace("\r\n", "\n") == context.log()

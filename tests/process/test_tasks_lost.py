@@ -190,6 +190,27 @@ def test_after_a_reboot_no_session_is_running(
     assert busy.state == ("STOPPED" if command == "send" else "DIED")
 
 
+def test_a_run_that_a_power_cut_has_ended_says_so_and_what_it_used_is_unknown(
+    busy: Session,
+) -> None:
+    """The cut empties the files that the system had not written to the disk yet."""
+    begun = "select begun from runs"
+    wait_until(lambda: busy.sessions.rows(begun) == [(1,)], what="the turn's record")
+    (run,) = busy.runs
+    busy.lose(supervisor=True, codex=True)
+    rewrite(busy, boot_id=ELSEWHEN)
+    Path(run.meta["events_file"]).write_bytes(b"")
+
+    status = busy.status
+
+    assert status["outcome"] == "lost"
+    assert status["error"].endswith("; the machine was restarted")
+    assert status["usage"]["total_tokens"] is None
+    assert (status["usage"]["unknown_runs"], status["cost"]["usd"]) == (1, None)
+    listed = busy.sessions.listed()[busy.id]
+    assert (listed["tokens"], listed["usd"]) == (None, None)
+
+
 def test_a_prompt_that_waited_over_a_reboot_is_delivered_by_the_next_command(
     busy: Session, go: Path
 ) -> None:

@@ -3,11 +3,13 @@
 import os
 import signal
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from support.processes import assert_sleeps, is_alive, kill, wait_until
 from support.sessions import Session, Sessions
+from support.tasks import gone
 
 from runner.lifecycle.timer import FIFO
 
@@ -131,3 +133,29 @@ def test_a_timer_ends_on_a_signal(session: Session) -> None:
 
     wait_until(lambda: not is_alive(pid), what="the end of the timer")
     session.stop()
+
+
+def test_a_supervisor_that_is_terminated_starts_nothing(
+    session: Session, go: Path
+) -> None:
+    """Its unit or its machine stops: what it started would be ended with it."""
+    sessions = session.sessions
+    sessions("slots", "1")
+    go.unlink()
+    assert session.send("At work.").code == 0
+    session.wait_for_run(2)
+    session.queue("Next.")
+    sessions(*sessions.starting("--queue", "Another."))
+    timer, supervisor = the_timer(sessions), session.runs[-1].supervisor()
+
+    for pid in (timer, supervisor):
+        os.kill(pid, signal.SIGTERM)
+        wait_until(partial(gone, pid), what="the end of the terminated")
+
+    assert timers(sessions) == []
+    waiting = "select preview from prompts where state = 'queued' order by id"
+    assert sessions.rows(waiting) == [("Next.",), ("Another.",)]
+    assert session.records[-1]["outcome"] == "interrupted"
+    go.touch()
+    sessions("ls")
+    wait_until(lambda: sessions.rows(waiting) == [], 30)

@@ -10,7 +10,7 @@ from support.stand_in import StandIn
 from support.tasks import Tasks
 
 from runner import clock
-from runner.arrivals import Times, path_of
+from runner.arrivals import Moment, Times, path_of
 
 
 @pytest.mark.core
@@ -31,11 +31,17 @@ def test_every_line_of_a_run_has_a_time_between_its_start_and_its_end(
     else:
         files = task("--detach").files
     times = Times(path_of(state_home, files.run_id))
-    wait_until(lambda: times.of(0, is_stderr=False), what="the time of a line")
-    came = times.of(0, is_stderr=False)
+
+    def first() -> Moment | None:
+        times.read()
+        return times.of(0, is_stderr=False)
+
+    wait_until(lambda: first() is not None, what="the time of a line")
+    came = first()
     middle = clock.now().timestamp()
     go.touch()
     files.wait_for_end()
+    times.read()
 
     lines = files.path(".events.jsonl").read_bytes().splitlines(keepends=True)
     places = [sum(map(len, lines[:at])) for at in range(len(lines))]

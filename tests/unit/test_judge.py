@@ -277,6 +277,20 @@ TABLE = [
         "without a terminal event",
     ),
     Case(
+        "the machine was restarted",
+        {"exit": Exit(), "is_restarted": True, "last_words": "panicked at"},
+        Outcome.LOST,
+        1,
+        "panicked at; the machine was restarted",
+    ),
+    Case(
+        "the machine was restarted, perhaps before there was a Codex",
+        {"exit": Exit(), "is_restarted": True, "is_launched": False},
+        Outcome.LOST,
+        1,
+        "perhaps before it started Codex; the machine was restarted",
+    ),
+    Case(
         "killed, perhaps before there was a Codex",
         {"exit": Exit(), "is_launched": False},
         Outcome.LOST,

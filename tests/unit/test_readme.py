@@ -10,7 +10,6 @@ from parsers.error_classes import CLASSES
 from runner.cli import codex_tasks, parse_codex_run, run_codex_task, tasks
 from runner.cli.main import COMMANDS as COMMAND_NAMES
 from runner.errors import RunnerError
-from runner.loopback import __main__ as loopback
 from runner.model import Outcome
 
 ROOT = Path(__file__).parents[2]
@@ -67,49 +66,6 @@ def test_every_command_is_in_the_readme_and_has_a_script_of_its_own() -> None:
     for command in COMMAND_NAMES:
         assert f"`{command}`" in README
         assert (ROOT / "bin" / command).is_file()
-
-
-@pytest.mark.parametrize("parser", PARSERS.values(), ids=PARSERS)
-def test_every_help_has_examples_and_exit_codes(
-    parser: argparse.ArgumentParser,
-) -> None:
-    assert "examples:" in str(parser.epilog)
-    assert "exit codes:" in str(parser.epilog)
-
-
-@pytest.mark.parametrize(
-    "parser",
-    [*PARSERS.values(), codex_tasks.whole_parser(), loopback._parser()],
-    ids=[*PARSERS, "codex-tasks", "loopback"],
-)
-def test_every_help_fits_a_terminal_of_80_columns(
-    parser: argparse.ArgumentParser, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-
-    assert max(map(len, parser.format_help().splitlines())) <= 80
-
-
-def test_a_help_is_wrapped_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    parser = PARSERS["codex-tasks prune"]
-    widest = []
-    for columns in ("60", "120"):
-        monkeypatch.setenv("COLUMNS", columns)
-        before, _, after = parser.format_help().partition("examples:")
-        text = before + after.rpartition("\n  ")[2].partition("\n")[2]
-        widest.append(max(map(len, text.splitlines())))
-
-    assert widest[0] <= 60
-    assert 100 < widest[1] <= 120
-
-
-@pytest.mark.parametrize("parser", PARSERS.values(), ids=PARSERS)
-def test_only_a_command_that_takes_a_task_says_what_one_is(
-    parser: argparse.ArgumentParser,
-) -> None:
-    takes_one = any(action.metavar == "TASK" for action in parser._actions)
-
-    assert ("A TASK is" in str(parser.epilog)) == takes_one
 
 
 def test_every_outcome_and_every_exit_code_of_ours_is_explained() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from runner import config
 from runner.cli.options import Values, read_plain
-from runner.cli.terms import OPTIONS, terms_of
+from runner.cli.terms import EVENTS, LIMITS, WORKTREE, terms_of
 from runner.errors import UsageError
 from runner.ledger.settings import OwnSettings, read_own
 from runner.terms import Terms
@@ -13,7 +13,7 @@ SETTINGS = config.load({"HOME": "/nowhere"})
 
 
 def given(*words: str) -> Values:
-    found = read_plain(OPTIONS, words, {})
+    found = read_plain(WORKTREE + LIMITS + EVENTS, words, {})
     assert found is not None
     return found
 

@@ -20,6 +20,10 @@ Open an idle task in Codex's own interface, with the settings of the task.
 TASK     the task
 
   codex-tasks attach 01a1f0
+
+0 Codex has ended well, else its own code; 1 archived, or it has no thread yet; 2 wrong
+  usage, or no terminal; 3 no such task; 75 it runs, prompts wait, or another program
+  writes it
 """
 
 

@@ -20,8 +20,10 @@ Start the timer of the queue after a reboot, too (systemd, launchd or cron).
 --print    only print what would be installed
 --remove   remove it
 
-  codex-tasks install-timer
   codex-tasks install-timer --print
+  codex-tasks install-timer
+
+0 done; 1 it cannot be installed; 2 wrong usage
 """
 
 

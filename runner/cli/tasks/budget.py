@@ -17,10 +17,13 @@ Show or set what a day may cost: then prompts wait, and no run is started.
 
 {format.TIME_FORMAT}
 USD-PER-DAY ...  as many US dollars a day for all tasks together; none is no limit
+                 (default: show it)
 
   codex-tasks budget
   codex-tasks budget 20
   codex-tasks budget none
+
+0 done; 1 the ledger cannot be used; 2 wrong usage
 """
 
 

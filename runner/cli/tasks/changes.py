@@ -24,15 +24,23 @@ Show what a task has changed, committed or not.
 --stat   only the files and the number of lines
 TASK     the task; for a run id, the changes of that run
 
+  codex-tasks diff --stat 01a1f0
   codex-tasks diff 01a1f0
   codex-tasks diff --json 01a1f0 | jq -r '.files[].path'
+
+0 shown, also when nothing has changed; 1 its changes were not recorded, or git fails; 2
+  wrong usage; 3 no such task
 """
 HELP_merge = """\
 Commit what a task has left in its worktree, and merge it into your branch.
 
 TASK   the task
 
-  codex-tasks diff --stat 01a1f0 && codex-tasks merge 01a1f0
+  codex-tasks diff --stat 01a1f0
+  codex-tasks merge 01a1f0
+
+0 merged, or there was nothing to merge; 1 a conflict, or changes of yours in the way:
+  nothing was changed; 2 wrong usage; 3 no such task; 75 it runs, or prompts wait
 """
 _BAR, _COMMIT = 40, 7
 

@@ -23,21 +23,27 @@ if TYPE_CHECKING:
 HELP = """\
 Stop tasks with all processes that they have started, including other tasks.
 
--a, --all   all running tasks
+-a, --all   every task that runs or has waiting prompts
 --gone      the machine or container of the task no longer exists
 TASK ...    the tasks
 
   codex-tasks stop 01a1f0
   codex-tasks stop -a
+
+0 stopped, or nothing ran; 1 a task cannot be stopped from here; 2 wrong usage; 3 no
+  such task
 """
 HELP_archive = """\
 Archive idle tasks under today's date.
 
--a, --all   all tasks that are STOPPED or DIED
+-a, --all   every idle task; those that run or have waiting prompts are skipped
 TASK ...    the tasks
 
   codex-tasks archive 01a1f0
   codex-tasks archive -a
+
+0 archived; 1 the files of a task cannot be moved; 2 wrong usage; 3 no such task; 75 a
+  task runs, or prompts wait
 """
 HELP_unarchive = """\
 Move tasks out of the archive.
@@ -45,6 +51,9 @@ Move tasks out of the archive.
 TASK ...   the tasks
 
   codex-tasks unarchive 01a1f0
+
+0 done; 1 a task cannot be moved; 2 wrong usage; 3 no such task; 75 a run of it has not
+  ended
 """
 HELP_rm = """\
 Remove idle tasks with their files; their usage and cost stay in the ledger.
@@ -53,18 +62,25 @@ Remove idle tasks with their files; their usage and cost stay in the ledger.
 --force    also work in their worktrees that is not merged
 TASK ...   the tasks
 
+  codex-tasks du
   codex-tasks rm 01a1f0
+
+0 removed; 1 work that is not merged, or a file that cannot be removed; 2 wrong usage; 3
+  no such task; 75 a task runs, prompts wait, or it has left processes running
 """
 HELP_prune = """\
 Remove archived tasks that are older than an age.
 
---older-than AGE   time since the last change, such as 30d (required)
+--older-than AGE   time since the last change (required)
 --dry-run          only list what would be removed
 --files            also the files of their runs in a --log-dir
--a, --all          also tasks that are STOPPED or DIED and not archived
+-a, --all          also idle tasks that are not archived
 
   codex-tasks prune --older-than 30d --dry-run
-  codex-tasks prune --older-than 12w -a
+  codex-tasks prune --older-than 84d -a
+
+0 done, also when nothing is that old; 1 a file cannot be removed; 2 wrong usage; 75 a
+  task has left processes running
 """
 _NOT_ARCHIVED = set(TaskState) - {TaskState.ARCHIVED}
 

@@ -39,9 +39,11 @@ SHELL          bash, zsh or fish
 --line TEXT
 --piece TEXT
 
-  eval "$(codex-tasks completion bash)"      (in ~/.bashrc)
-  source <(codex-tasks completion zsh)       (in ~/.zshrc, after compinit)
-  codex-tasks completion fish | source       (in ~/.config/fish/config.fish)
+  eval "$(codex-tasks completion bash)"      in ~/.bashrc
+  source <(codex-tasks completion zsh)       in ~/.zshrc, after compinit
+  codex-tasks completion fish | source       in ~/.config/fish/config.fish
+
+0 printed; 2 wrong usage
 """
 _KINDS = {"FILE": "files", "BIN": "files", "DIR": "directories", "URL": "directories"}
 _WORDS = {

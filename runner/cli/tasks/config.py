@@ -22,11 +22,13 @@ Show the settings in force and where they come from, or set one in runner.toml.
 
 --working-dir DIR   of a run in this directory (default: here)
 SETTING ...         the name of a setting, and the value to set; a list is separated by
-                    commas
+                    commas (default: show all)
 
   codex-tasks config
   codex-tasks config sandbox
-  codex-tasks config timeout 3600
+  codex-tasks config timeout 1h
+
+0 done; 1 the file cannot be written; 2 wrong usage, or a file of settings is wrong
 """
 _LEAST = 8
 

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 HELP_du = """\
 Show the disk space of the state directory and of log directories, by kind and task.
 
-
   codex-tasks du
-  codex-tasks du --json | jq '.sessions[] | select(.size > 1e8) | .id'
+  codex-tasks du --json
+
+0 shown; 1 the ledger cannot be used; 2 wrong usage
 """
 HELP_uninstall = """\
 Uninstall the suite; refused while tasks run.
@@ -26,6 +27,8 @@ Uninstall the suite; refused while tasks run.
 
   codex-tasks uninstall
   codex-tasks uninstall --purge
+
+0 uninstalled; 1 it cannot be removed; 2 wrong usage; 75 tasks run
 """
 
 

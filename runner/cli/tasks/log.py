@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from parsers.exec_events import events, task_log
-from parsers.exec_events.transcript import (
-    coloured,
-    render,
-    render_end,
-    render_prompt,
-    render_stderr,
-)
 from parsers.run_summary import doubts
-from runner.cli.options import whole_number
+from runner.cli.options import refuse, whole_number
 from runner.cli.output import is_terminal, visible
+from runner.cli.transcript import Transcript
 from runner.errors import SessionBusyError
-from runner.exports.key_values import end_of_turn
 from runner.service import log
 from runner.service.lookup import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from runner.cli.context import Context
     from runner.cli.options import Values
@@ -31,47 +24,79 @@ if TYPE_CHECKING:
 HELP = """\
 Show the transcript of a task, of all its runs.
 
--f, --follow    follow the log until the task is no longer RUNNING
--F, --forever   follow the log until interrupted, also through later prompts
--n, --lines N   only the last N events, prompts and lines of standard error
---json          the unchanged events, as JSON lines
---run RUN       only this run of the task
+which:
 TASK            the task
+--run RUN       only this run of the task
+-n, --lines N   only the last N events, prompts and lines of standard error
+--from-byte N   leave out the first N bytes of this output: a program that polls gives
+                the number of bytes that it has read so far, and gets each byte once
+when:
+-f, --follow    follow the log until the task no longer runs and nothing waits
+-F, --forever   follow the log until interrupted
+output:
+--time          in a pipe, too: when each entry came, as its supervisor has recorded it,
+                and how long commands took
+--json          the unchanged events, as JSON lines; Codex gives them no times
 
   codex-tasks log 01a1f0
-  codex-tasks log -f -n 0 01a1f0            (new events only, until it is idle)
-  codex-tasks log --json 01a1f0 | jq -r 'select(.type == "turn.failed")'
+  codex-tasks log -f -n 0 01a1f0
+  codex-tasks log --json 01a1f0 | jq -c 'select(.error)'
+
+0 shown, whatever the outcome of the task; 1 a file cannot be read; 2 wrong usage, or no
+  such run; 3 no such task
 """
+_ALL = 1 << 63  # bytes: more than any log has
 HELP_result = """\
-Print the last answer of a task in full; the exit code is 0 only for a success.
+Print the last answer of a task in full.
 
 --run RUN   the answer of this run
 --strict    exit 1 for a success with sandbox_broken or empty_answer, too
             (CODEX_RUNNER_STRICT=1)
 TASK        the task; for a run id, the answer of that run
 
-  codex-tasks status --wait 01a1f0 > /dev/null; codex-tasks result 01a1f0
+  codex-tasks result 01a1f0
   answer=$(codex-tasks result 01a1f0) || echo "no answer"
-  codex-tasks result --run 20261120-101201-512345-9f3a1c07 01a1f0
+  codex-tasks result 20261120-101201-512345-9f3a1c07
+
+0 the run has succeeded; 1 it has not, or its answer cannot be read; 2 wrong usage, or
+  no such run; 3 no such task; 75 it has not ended yet
 """
 
 
 def main(found: Values, context: Context) -> int:
     """Show the log; with --follow, return when the task is idle."""
-    wish = log.Wish(
-        run_id=found.run,
-        last=whole_number(found.lines, "-n", "lines"),
-        follows=found.follow or found.forever,
-        is_endless=found.forever,
+    polls = found.from_byte is not None
+    refuse(
+        (found.time and found.json, "--time: the events of --json are unchanged"),
+        (found.time and polls, "--from-byte takes no --time: times may be added later"),
+        (found.lines is not None and polls, "--from-byte takes no -n"),
     )
+    begin = whole_number(found.from_byte, "--from-byte", "bytes")
+    last = whole_number(found.lines, "-n", "lines")
     context.sweep()
     (task,) = context.found([found.task])
-    said = _json if found.json else _Text(is_coloured=context.is_coloured)
+    wrong = "--from-byte: a task of an older tool has to be imported first"
+    refuse((polls and task.older is not None, f"{wrong} (codex-tasks import)"))
+    # An older tool has recorded no times.
+    is_plain = found.json or polls or task.older is not None
+    wish = log.Wish(
+        run_id=found.run,
+        last=last,
+        follows=found.follow or found.forever,
+        is_endless=found.forever,
+        has_times=found.time or (is_terminal() and not is_plain),
+        only_grows=polls,
+    )
+    is_coloured = context.is_coloured and not polls
+    text = Transcript(is_coloured=is_coloured, has_times=wish.has_times)
+    said: Callable[[Piece], str] = _json if found.json else text
+    if polls:
+        said = _without(said, _ALL if begin is None else begin)
     with context.waiting([task] if wish.follows else ()):
         for piece in _pieces(task, wish, context):
             match piece:
-                case log.Note(text=text):
-                    context.note(text)
+                case log.Note(text=note):
+                    context.note(note)
                 case log.Nothing():
                     context.output.check()
                 case _:
@@ -89,30 +114,17 @@ def _pieces(found: Found, wish: log.Wish, context: Context) -> Iterator[Piece]:
     return log.read(task, wish, context.ledger, context.settings)
 
 
-class _Text:
-    """Render pieces for people."""
+def _without(said: Callable[[Piece], str], count: int) -> Callable[[Piece], str]:
+    """Leave out the first bytes of what is said."""
+    left = count
 
-    def __init__(self, *, is_coloured: bool) -> None:
-        self._colour = coloured if is_coloured else str
-        self._is_first = True
+    def rest(piece: Piece) -> str:
+        nonlocal left
+        data = said(piece).encode(errors="surrogateescape")
+        begin, left = left, max(left - len(data), 0)
+        return data[begin:].decode(errors="surrogateescape")
 
-    def __call__(self, piece: Piece) -> str:
-        parts: list[str] = []
-        match piece:
-            case log.Prompt(text=text):
-                parts = [render_prompt(text)]
-            case log.Lines(lines=lines, is_stderr=is_stderr):
-                parts = [*map(render_stderr if is_stderr else render, lines)]
-            case log.RunEnded(run=run) if run.has_succeeded:
-                parts = [end_of_turn(run)]
-            case log.RunEnded(run=run) if run.verdict:
-                parts = [render_end(run.run_id, run.verdict.outcome, run.verdict.error)]
-            case _:
-                pass
-        start = "" if self._is_first else "\n"
-        shown = "".join(map(self._colour, parts))
-        self._is_first = self._is_first and not shown
-        return start + shown if isinstance(piece, log.Prompt) else shown
+    return rest
 
 
 def _json(piece: Piece) -> str:

@@ -24,20 +24,24 @@ if TYPE_CHECKING:
 HELP = f"""\
 List tasks: what needs you first, then what runs and waits, then what has ended.
 
+which:
 -a, --all            all of them, archived ones too (default on a terminal: those that
                      have not ended, and the last 20)
 --state STATE+ ...   only these: {", ".join(STATES)}, or {", ".join(TaskState)};
                      repeatable, or with commas
 --filter TEXT        only those with this in id, title, prompt or directory
+--limit N            at most N tasks
+output:
 -w, --watch          live: redraw what changes; the keys are shown
 --sort ORDER         by id, for, cost, tokens, time, title or dir; -cost reverses
---limit N            at most N tasks
 --header             in a pipe: with a line of headings
 --time-format {{human,iso}}
 
   codex-tasks ls
   codex-tasks ls --state failed,held
   codex-tasks ls | awk -F'\\t' '$2 == "held" {{ print $1 }}'
+
+0 listed, also when there are none; 1 the ledger cannot be used; 2 wrong usage
 """
 HELP_top = """\
 List tasks as ls --watch does: live, with keys for what can be done with them.
@@ -50,6 +54,8 @@ List tasks as ls --watch does: live, with keys for what can be done with them.
 
   codex-tasks top
   codex-tasks top --state running,held
+
+0 ended with q; 1 the ledger cannot be used; 2 wrong usage, or no terminal
 """
 _NAMED_AT_MOST = 5
 _ENDED_AT_MOST = 20

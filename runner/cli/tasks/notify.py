@@ -23,6 +23,8 @@ Send a test event with the settings in force, and show what came back.
 
   codex-tasks notify
   codex-tasks notify --webhook https://example.org/codex
+
+0 it has arrived everywhere; 1 it has not; 2 wrong usage, or nothing is set
 """
 
 

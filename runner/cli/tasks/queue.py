@@ -27,15 +27,17 @@ List what waits and why, the next prompt first; remove, move or edit a prompt.
 --first             with move: to the front of its task
 --group NAME        with edit: another group
 --priority N        with edit: another priority
---not-before TIME   with edit: another time; none: as soon as possible
+--not-before WHEN   with edit: 2026-12-01T14:00 or +2h; none: as soon as possible
 --after TASK ...    with edit: wait for these tasks instead
 WHAT ...            a task, or rm N..., move N, edit N [PROMPT], where N is the number
-                    of a prompt
+                    of a prompt (default: list all)
 
   codex-tasks queue
   codex-tasks queue rm 17 18
-  codex-tasks queue move 19 --first
-  codex-tasks queue edit 19 --priority 5 "Run the tests again"
+  codex-tasks queue edit 19 --priority 5 "Run the tests"
+
+0 done; 1 the prompt does not wait, or cannot be changed so; 2 wrong usage; 3 no such
+  task
 """
 HELP_slots = """\
 Show or set how many runs there may be at once.
@@ -44,11 +46,13 @@ Show or set how many runs there may be at once.
                         too
 --starts-per-minute N   start at most N runs in a minute (0: no limit)
 N ...                   at most N runs at once; 0 pauses the queue, none is no limit
+                        (default: show them)
 
   codex-tasks slots
   codex-tasks slots 4
   codex-tasks slots 2 --group nightly
-  codex-tasks slots none
+
+0 done; 1 the ledger cannot be used; 2 wrong usage
 """
 HELP_pause = """\
 Start no prompt of the queue, or of one task, until `resume`.
@@ -57,6 +61,8 @@ TASK ...   the tasks (default: the whole queue)
 
   codex-tasks pause
   codex-tasks pause 01a1f0
+
+0 paused; 1 the ledger cannot be used; 2 wrong usage; 3 no such task
 """
 HELP_resume = """\
 End a pause; of a task also what holds its first prompt.
@@ -65,20 +71,30 @@ TASK ...   the tasks (default: the whole queue)
 
   codex-tasks resume
   codex-tasks resume 01a1f0
+
+0 done; 1 the ledger cannot be used; 2 wrong usage; 3 no such task
 """
 HELP_deliver = """\
 Deliver the next prompt of a task with the secrets of this environment.
 
 TASK   the task
 
+  codex-tasks queue 01a1f0
   codex-tasks deliver 01a1f0
+
+0 delivered; 1 nothing waits, or a secret of its sender is not set here; 2 wrong usage;
+  3 no such task; 75 it has to wait for something else
 """
 HELP_retry = """\
 Queue the last prompt of a task again, if it has failed or was canceled.
 
 TASK   the task
 
+  codex-tasks status 01a1f0
   codex-tasks retry 01a1f0
+
+0 queued; 1 it has not ended, has succeeded, or is archived; 2 wrong usage; 3 no such
+  task
 """
 _LEAST = 8
 _NO_CHANGE = "queue edit needs a new prompt, or an option"

@@ -16,8 +16,7 @@ from runner.cli.options import (
     sandbox_of,
 )
 from runner.cli.output import ReaderGoneError, note
-from runner.cli.terms import OPTIONS as TERMS_OPTIONS
-from runner.cli.terms import terms_of
+from runner.cli.terms import EVENTS, LIMITS, WORKTREE, terms_of
 from runner.errors import RunnerFault
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import start_run
@@ -34,12 +33,12 @@ if TYPE_CHECKING:
     from runner.lifecycle.launch import Started
     from runner.model import Limits
 
-_STALL = f"{config.DEFAULT_STALL_SECONDS:g}"
+_STALL = f"{config.DEFAULT_STALL_SECONDS / 3600:g}h"
 _QUEUE_OPTIONS = """\
 --group NAME                use the slots of a group, too (codex-tasks slots)
 --priority N                before prompts of other tasks: -100 to 100 (default: 0)
---not-before TIME           not before an instant, a local time or a delay (+2h)
---expires TIME              not at all, unless its turn begins by then
+--not-before WHEN           2026-12-01T14:00 (local, or with an offset), or +2h
+--expires WHEN              not at all, unless its turn begins by then
 --after TASK ...            when the last prompt of this task has succeeded; repeatable
 --after-any-end TASK ...    when it has ended
 --retries N                 run it again if it fails for a reason that can pass
@@ -51,52 +50,73 @@ _QUEUE_OPTIONS = """\
 HELP = f"""\
 Start a session in the background and print its thread id.
 
+prompt:
 PROMPT                    the prompt; - reads standard input; put -- before a prompt
                           that starts with -
--t, --title TITLE         a name for the task
+--image FILE ...          an image for this prompt; repeatable
+--output-schema FILE      Codex's --output-schema, for this prompt
+where:
 --working-dir DIR         where Codex works; created if missing (default: here)
 --repo URL                clone this into --working-dir first
 --repo-ref REF            with --repo: the branch, tag or commit
---config-file FILE        a config.toml; its directory becomes Codex's home
-{CODEX_OPTIONS}--image FILE ...          an image for this prompt; repeatable
---output-schema FILE      Codex's --output-schema, for this prompt
+{WORKTREE}--config-file FILE        a config.toml; its directory becomes Codex's home
+which:
+-t, --title TITLE         a name for the task
+{CODEX_OPTIONS}when:
+--wait-for-slot           wait for a free slot, instead of exit 75
+{SCOPE_OPTION}queue:
+--queue                   add the prompt to the queue, and print the task's short id;
+                          the options below need it
+{_QUEUE_OPTIONS}limits:
 --timeout TIME            end each run after this time (0: never)
 --stall-timeout TIME      end it without progress (0: never; default: {_STALL})
 --start-timeout TIME      end the run if Codex has not named its thread by then (0:
                           never) [default: 60]
-{TERMS_OPTIONS}{SCOPE_OPTION}\
---wait-for-slot           wait for a free slot, instead of exit 75
---queue                   add the prompt to the queue, and print the task's short id
+{LIMITS}output:
 --wait                    wait for the end, and print the answer instead of the id
-with --queue:
-{_QUEUE_OPTIONS}
-  id=$(codex-tasks start -s workspace-write "Fix the failing test")
-  codex-tasks start -t docs --working-dir ~/src/app - < prompt.md
-  codex-tasks start --repo https://example.org/app.git --working-dir app Review
+{EVENTS}
+  codex-tasks doctor                      would it work here? no cost
+  codex-tasks start -s workspace-write "Fix the failing test"
+  codex-tasks start -t docs --working-dir ~/app - < todo.md
+
+0 started; 1 it could not be started or queued; 2 wrong usage; 3 no such task (--after);
+  75 no slot is free; 124 Codex has not named its thread in time
+with --wait: as codex-tasks result
 """
 HELP_send = f"""\
-Send one more prompt to a task that is STOPPED or DIED.
+Send one more prompt to an idle task; with --queue, to any.
 
+prompt:
 TASK                        the task
 PROMPT                      the prompt; - reads standard input
---queue                     add the prompt to the task's queue, and return
---wait                      wait until the task is idle, and print its answer
-{SCOPE_OPTION}for this prompt only:
---working-dir DIR           where Codex works (default: as before); required if that
-                            directory is unknown
---model, -m MODEL           Codex's --model
---sandbox, -s MODE          read-only, workspace-write or danger-full-access
---config, -c KEY=VALUE ...  a configuration value; repeatable
 --image FILE ...            an image; repeatable
 --output-schema FILE        Codex's --output-schema
+where:
+--working-dir DIR           where Codex works (default: as before); required if that
+                            directory is unknown
+{WORKTREE}which:
+--sandbox, -s MODE          for this prompt only: read-only, workspace-write or
+                            danger-full-access
+--model, -m MODEL           for this prompt only: Codex's --model
+--config, -c KEY=VALUE ...  for this prompt only: a configuration value; repeatable
+when:
+{SCOPE_OPTION}queue:
+--queue                     add the prompt to the task's queue, and return; the options
+                            below need it
+{_QUEUE_OPTIONS}limits:
 --timeout TIME              end the run after this time (0: never)
 --stall-timeout TIME        end it without progress (0: never)
-{TERMS_OPTIONS}with --queue:
-{_QUEUE_OPTIONS}
-  codex-tasks send 01a1f0 "Now the docs" && codex-tasks status --wait 01a1f0
-  codex-tasks send --queue 01a1f0 - < next.md   (runs after the current prompt)
-  codex-tasks send --queue --not-before +2h 01a1f0 "Look again"
-  codex-tasks send --queue 01a1f0 /quit         (finish these, accept no more)
+{LIMITS}output:
+--wait                      wait until the task is idle, and print its answer
+{EVENTS}
+  codex-tasks send 01a1f0 "Now the docs"
+  codex-tasks send --queue 01a1f0 - < next.md
+  codex-tasks send --queue 01a1f0 /quit      accept no more after these
+
+0 delivered, with --queue: queued; 1 archived, or it could not be started or queued; 2
+  wrong usage; 3 no such task; 75 the task runs, prompts or a /quit wait, or no slot is
+  free
+with --wait: as codex-tasks result
 """
 LONGEST_TITLE = 200
 _FOR_QUEUE = (

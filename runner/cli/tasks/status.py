@@ -23,20 +23,26 @@ if TYPE_CHECKING:
 HELP = f"""\
 Show tasks: state, last prompt and result, usage and cost.
 
---one               with --json: the object of one task
-{format.TIME_FORMAT}
--a, --all           all tasks, including archived ones
--A, --all-running   all running tasks
+which:
+TASK ...            the tasks
+-a, --all           all tasks, including archived ones; with --wait those that run
+-A, --all-running   every task that runs or has waiting prompts
+when:
 --wait              wait until all of these tasks are idle
 --wait-any          wait until one of these tasks is idle
+--timeout TIME      wait at most this long, then exit 124 (default, and 0: no limit)
 --strict            with --wait: a success with sandbox_broken or empty_answer is none
                     (CODEX_RUNNER_STRICT=1)
---timeout TIME      wait at most this long, then exit 124 (default, and 0: no limit)
-TASK ...            the tasks
+output:
+--one               with --json: the object of one task
+{format.TIME_FORMAT}
 
   codex-tasks status 01a1f0
-  codex-tasks status --wait --timeout 600 01a1f0 && codex-tasks result 01a1f0
-  codex-tasks status --json -A | jq '.tasks[] | {{id, state, usd: .cost.usd}}'
+  codex-tasks status --wait --timeout 10m 01a1f0
+  codex-tasks status --json -A | jq '.tasks[].cost.usd'
+
+0 shown; with --wait: all have succeeded; 1 with --wait: one has not; a task cannot be
+  read; 2 wrong usage; 3 no such task; 124 --timeout has passed
 """
 
 

@@ -37,8 +37,10 @@ Check the environment, and show how to fix each problem.
 --skip-git-repo-check   do not require a git repository
 
   codex-tasks doctor
-  codex-tasks doctor --working-dir ~/src/app -s workspace-write
-  codex-tasks doctor --json | jq -r '.checks[] | select(.is_good | not) | .fix'
+  codex-tasks doctor --working-dir ~/app -s workspace-write
+  codex-tasks doctor --json | jq -r '.checks[].fix'
+
+0 all is well; 1 something has to be fixed; 2 wrong usage
 """
 HELP_verify = """\
 Check the ledger, and the exported files against it.
@@ -48,7 +50,9 @@ Check the ledger, and the exported files against it.
 --json     write one JSON object
 
   codex-tasks verify
-  codex-tasks verify --repair     (also restores a lost ledger.db)
+  codex-tasks verify --repair
+
+0 no difference is left; 1 there are differences; 2 wrong usage
 """
 HELP_import = """\
 Import the histories of other tools; their files are not changed.
@@ -62,8 +66,11 @@ DIR ...             tasks of the older codex-tasks, logs of the bash runner, a
                     file (default: the state directory, ~/.codex/tasks, ./runs and
                     CODEX_HOME)
 
-  codex-tasks import --dry-run    (older tasks, ./runs, threads of CODEX_HOME)
+  codex-tasks import --dry-run
+  codex-tasks import
   codex-tasks import ~/.codex ~/projects/app/runs
+
+0 imported; 1 something could not be read; 2 wrong usage
 """
 HELP_migrate = """\
 Migrate the state directory of the previous version.
@@ -72,11 +79,16 @@ Migrate the state directory of the previous version.
 
   codex-tasks migrate
   codex-tasks migrate --stop
+
+0 migrated, or there was nothing to migrate; 1 it cannot be migrated; 2 wrong usage
 """
 HELP_restore = """\
 Restore the state directory for the previous version.
 
   codex-tasks restore
+
+0 restored; 1 it was not migrated, or cannot be restored; 2 wrong usage; 75 runs in it
+  have not ended
 """
 _TITLE_LENGTH = 60
 _IMPORTED = ("id", "kind", "source", "title", "runs")

@@ -25,21 +25,25 @@ HELP = """\
 Show the usage and cost of all runs, each counted once.
 
 --by {day,model,repo,session}  group the rows by this [default: day]
---since TIME  only calls since a date, an instant, or an age (12h, 30d, 2w)
+--since WHEN  only calls since a date, an instant, or an age (12h, 30d)
 
   codex-tasks usage
   codex-tasks usage --by model --since 2026-11-01
-  codex-tasks usage --by session --since 30d --json | jq .total.usd
+  codex-tasks usage --since 30d --json | jq .total.usd
+
+0 shown; 1 the ledger cannot be used; 2 wrong usage
 """
 HELP_reprice = """\
 Price the runs that have no price; a known price stays as it is.
 
---since TIME  only runs since a date, an instant, or an age (12h, 30d, 2w)
+--since WHEN  only runs since a date, an instant, or an age (12h, 30d)
 --dry-run     only list what would be priced
 --force       also price again what has a price
 
   codex-tasks reprice --dry-run
   codex-tasks reprice --since 2026-11-01
+
+0 done; 1 the ledger cannot be used; 2 wrong usage
 """
 _FIGURES = {
     "Input": "input_tokens",

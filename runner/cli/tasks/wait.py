@@ -27,7 +27,7 @@ HELP = """\
 Wait until tasks have finished; print each once, as it ends.
 
 --any            wait until one of them has finished
---all            wait for all of them (the default)
+--all            wait for all that are named (the default)
 --strict         a success with sandbox_broken or empty_answer is none
                  (CODEX_RUNNER_STRICT=1)
 --timeout TIME   wait at most this long, then exit 124 (default, and 0: no limit)
@@ -35,6 +35,9 @@ TASK ...         the tasks
 
   codex-tasks wait 01a1f0 && codex-tasks result 01a1f0
   codex-tasks wait --any 01a1f0 3f9a | cut -f1
+
+0 all that have finished have succeeded; 1 one of them has not; 2 wrong usage; 3 no such
+  task; 124 --timeout has passed
 """
 _STATE, _ID = 11, 10
 

@@ -12,7 +12,6 @@ from support import homes
 from parsers.exec_events.events import TurnCompleted, TurnFailed
 from parsers.exec_events.summary import EventSummary
 from parsers.rollouts import records
-from parsers.rollouts.read import read_parts
 from runner.accounting.rollouts import RolloutIndex
 from runner.clock import iso
 from runner.codex.home import rollouts_of
@@ -331,7 +330,7 @@ def test_only_records_that_say_something_new_are_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither commands that succeeded and their calls, nor all but the last figures."""
-    (thread,) = homes.fill(tmp_path, 1)
+    homes.fill(tmp_path, 1)
     read, decode = list[str](), records.read_record
 
     def counting(line: bytes) -> records.Record:
@@ -339,16 +338,13 @@ def test_only_records_that_say_something_new_are_decoded(
         return found
 
     monkeypatch.setattr(records, "read_record", counting)
-    (run,) = only(tmp_path).runs
+    found = only(tmp_path)
+    ((_, part),) = found.parts
 
-    assert run.facts.commands_run == homes.CALLS
-    assert read.count("item_completed") == 2
+    assert found.runs[0].facts.commands_run == len(part.calls) == homes.CALLS
+    assert read.count("item_completed") == 3  # the prompt, and the answer twice
     assert not {"function_call", "function_call_output"}.intersection(read)
-    assert read.count("token_count") == 1
-    read.clear()
-    with thread.open("rb") as stream:
-        assert len(read_parts(stream, [0])[0].calls) == homes.CALLS
-    assert read.count("token_count") == 2  # the total and the limits
+    assert read.count("token_count") == 3  # the last one, for what it says of each
 
 
 def test_a_turn_that_was_killed_is_lost(
