@@ -120,7 +120,9 @@ class Screen:
         self._hear()
         if 0 not in ready:
             return []
-        data = os.read(0, _KEYS_BYTES)
+        data = b""
+        with suppress(OSError):
+            data = os.read(0, _KEYS_BYTES)
         if not data:
             raise EndedError(signal.SIGHUP)
         rest = select.poll()

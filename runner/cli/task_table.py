@@ -112,10 +112,14 @@ def _columns(
     gone = {name for name, least in _DROPPED if width < least}
     gone |= set() if any(each.waiting for each in lines) or is_live else {"Q"}
     kept = [column for column in columns if column.heading not in gone]
-    # What the other columns leave is for the task and its detail, of that at most half.
+    # What the other columns leave is for the task and its detail. That gets two fifths,
+    # or what the tasks do not need.
     fixed = [each for each in kept if each.heading not in {"TASK", "DETAIL"}]
     rest = width - table.whole_width(fixed) - 2 * len(GAP)
-    of_detail = rest * 2 // 5 if is_live else min(detail.width, rest // 2)
+    of_detail = rest * 2 // 5
+    if not is_live:
+        task = next(each for each in kept if each.heading == "TASK")
+        of_detail = min(detail.width, max(of_detail, rest - task.width))
     rooms = {"DETAIL": of_detail, "TASK": max(rest - of_detail, _LEAST_TASK)}
     cut = [each.cut(rooms.get(each.heading, each.width)) for each in kept]
     if is_live:

@@ -12,6 +12,7 @@ from support.commands import Cli
 from support.many import fill
 from support.sabotage import TASKS, fails, sabotaged
 from support.stand_in import StandIn
+from support.terminal import on_screen
 
 NAMES = ["codex", "login", "CODEX_HOME", "repo", "sandbox", "state"]
 
@@ -58,6 +59,17 @@ def test_all_is_well_where_sessions_go_well(doctor: Doctor, repo: Path) -> None:
     assert list(checks)[: len(NAMES)] == NAMES
     assert {"file system", "containment", "git"} <= set(checks)
     assert bad(checks) == []
+
+
+def test_a_terminal_shows_each_check_with_a_sign(doctor: Doctor, repo: Path) -> None:
+    words = ("doctor", *doctor.usual, "--working-dir", repo)
+
+    for columns in (80, 120):
+        *lines, empty, whole = on_screen(doctor.cli, columns, *map(str, words))
+
+        assert lines[0].split()[:3] == ["✓", "ok", "codex"]
+        assert max(map(len, lines)) <= columns
+        assert (empty, whole) == ("", "no problems")
 
 
 def test_nothing_is_said_of_a_log_directory(doctor: Doctor, repo: Path) -> None:

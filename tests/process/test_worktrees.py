@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from support import stand_in as script
-from support.commands import rows_of
+from support.commands import Cli, rows_of
 from support.processes import wait_until
 from support.repository import git, make_repository
 from support.sessions import Session, Sessions
 from support.tasks import is_refused
+from support.terminal import on_screen
 
 HEAD = ("rev-parse", "HEAD")
 
@@ -126,6 +127,21 @@ def test_a_task_is_moved_to_a_worktree_by_a_later_prompt(sessions: Sessions) -> 
     session.wait()
 
     assert place_of(session).is_relative_to(sessions.state_home)
+
+
+def test_on_a_terminal_the_sizes_of_a_diff_end_with_the_whole(
+    sessions: Sessions, cli: Cli
+) -> None:
+    session = ended(sessions)
+    base, name = git(sessions.repo, *HEAD)[:7], session.status["short_id"]
+
+    *files, whole = on_screen(cli, 80, "diff", "--stat", session.id)
+
+    assert [line.split() for line in files] == [
+        ["README.md", "+1", "+"],
+        ["new.txt", "+1", "+"],
+    ]
+    assert whole == f"2 files +2 \N{MINUS SIGN}0   on codex/{name}   base {base}"
 
 
 def test_diff_shows_what_is_committed_and_what_is_not(sessions: Sessions) -> None:

@@ -67,7 +67,7 @@ def main(found: Values, context: Context) -> int:
     """List tasks, also those of an older tool that were not imported."""
     wanted, states = _states(found)
     limit = whole_number(found.limit, "--limit", "tasks", least=1)
-    if found.watch:
+    if found.watch and not found.json:
         return _watch(wanted, states, found, context)
     context.sweep()
     # All rows live to the end: a third of the time would be the search for garbage.
@@ -100,7 +100,7 @@ def main(found: Values, context: Context) -> int:
 
 def main_top(found: Values, context: Context) -> int:
     """List tasks, live."""
-    vars(found).update(watch=True, json=False, limit=None)
+    vars(found).update(watch=True, limit=None)
     return main(found, context)
 
 
@@ -118,7 +118,7 @@ def _watch(
         order=found.sort,
         is_all=found.all,
     )
-    return watch(wish, found, context)
+    return watch(wish, context)
 
 
 _NOTHING: Sequence[Sequence[Styled]] = (

@@ -17,6 +17,7 @@ from runner.lifecycle.recover import sweep
 from runner.model import EXIT_SIGNAL_BASE
 from runner.process.signals import blocked
 from runner.service.live import ENDED_AT_MOST, Live
+from runner.service.lookup import older_tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from runner.cli.context import Context
     from runner.cli.look import Styled
-    from runner.cli.options import Values
     from runner.cli.screen import Screen
     from runner.service.listing import Line
     from runner.service.live import Wish
@@ -34,16 +34,15 @@ _TICK_SECONDS = 1.0
 _TOLD_SECONDS = 5.0
 _ORDERS = (None, "-cost", "-tokens", "-time", "title", "dir")
 _LINES_OF_LOG = "500"
-_FIX = "codex-tasks ls shows the list once"
+_FIX = "codex-tasks ls"
 
 
-def watch(wish: Wish, found: Values, context: Context) -> int:
+def watch(wish: Wish, context: Context) -> int:
     """Draw the list again and again, until `q` or a signal."""
     is_dumb = context.settings.environment.get("TERM", "") in {"", "dumb"}
     refuse(
-        (found.json, "--watch and --json exclude each other"),
-        (not (os.isatty(0) and os.isatty(1)), f"--watch needs a terminal ({_FIX})"),
-        (is_dumb, f"--watch needs a terminal that can move its cursor ({_FIX})"),
+        (not (os.isatty(0) and os.isatty(1)), "--watch needs a terminal", _FIX),
+        (is_dumb, "--watch needs a terminal that can move its cursor", _FIX),
     )
 
     def judge() -> Sequence[str]:
@@ -67,6 +66,7 @@ class _Watch:
     ) -> None:
         self._screen, self._live, self._wish = screen, live, wish
         self._context, self._look = context, context.look
+        self._has_older = bool(older_tasks(context.ledger))
         self._lines: Sequence[Line] = []
         self._name: str | None = None
         self._top = 0
@@ -147,7 +147,8 @@ class _Watch:
 
     def _about(self) -> str:
         """Say which tasks are shown, where that is not the usual."""
-        told = [f"by {self._wish.order.lstrip('-')}"] if self._wish.order else []
+        told = ["without tasks of an older tool"] if self._has_older else []
+        told += [f"by {self._wish.order.lstrip('-')}"] if self._wish.order else []
         told += [f"with {self._wish.text}"] if self._wish.text else []
         if (more := self._live.left_out) > 0:
             told.append(f"{more:,} more are not shown: / finds them")
