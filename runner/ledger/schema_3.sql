@@ -367,7 +367,7 @@ left join judged j on j.session = s.id;
 
 -- What a list shows of a session: its run, its first words, why it waits, what it has used.
 create view listed as
-select v.id as key, v.name as id, v.short_id, v.title, v.state, v.outcome, v.created_at, v.updated_at, v.repo as working_dir,
+select v.id as key, v.name as id, v.short_id, v.thread_id as session_id, v.title, v.state, v.outcome, v.created_at, v.updated_at, v.repo as working_dir,
     v.waiting as queue, v.last_run, coalesce(p.preview, h.preview) as prompt, v.word as why, v.until, h.hold, h.queued_at,
     r.state as run_state, r.directory, r.layout, r.error_class, r.detail, r.launched_at, r.ended_at,
     iif(u.unknown_usage < u.runs, u.total, null) as tokens, u.usd, u.runs - u.unknown_cost as priced, u.unpriced, u.uncounted

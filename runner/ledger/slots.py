@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # A run may be started inside a run, and so on, up to this depth.
 DEEPEST = 3
-_FIX = "--wait-for-slot waits, codex-tasks start --queue adds it to the queue"
+_FIX = "--wait-for-slot waits, --queue of codex-tasks adds it to the queue"
 
 
 class Slots(Struct, kw_only=False):

@@ -41,7 +41,7 @@ STYLES = {
 }
 _OF_RUN = ("run_id", "number", "started_at", "seconds", "usd")
 _SHOWN = (
-    *("id", "short_id", "title", "state", "outcome", "error_class"),
+    *("id", "short_id", "session_id", "title", "state", "outcome", "error_class"),
     *("created_at", "updated_at", "working_dir", "queue", "last_run"),
 )
 # What people read instead of a reason, and in less room.
@@ -149,7 +149,6 @@ class Line(Struct):
         row = self.row
         return {
             **{name: row[name] for name in _SHOWN},
-            "session_id": row["id"] if row["id"] != row["short_id"] else None,
             "repo": row["working_dir"],
             "last_prompt": row["prompt"],
             "seconds": self.seconds,

@@ -233,7 +233,8 @@ def _place(text: str | None, option: str) -> Path | None:
     path = Path(text).absolute()
     if str(path).startswith(_PER_PROCESS):
         message = f"{option} {text}: a stream of this process, name a file"
-        raise UsageError(message, "standard output has summary_json= already")
+        fix = "standard output has summary_json= already"
+        raise UsageError(message, fix if option == "--json-out" else "")
     refuse_directory(text, option)
     files.make_directory(path.parent, f"{option} names another path")
     return path

@@ -1,4 +1,4 @@
-"""The command line is understood as it is documented, or refused in one line."""
+"""The command line is understood as it is documented, or refused with the fix."""
 
 from pathlib import Path
 

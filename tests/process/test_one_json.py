@@ -147,6 +147,15 @@ def test_a_late_wait_is_in_the_object_of_the_tasks(
     go.touch()
 
 
+def test_without_a_thread_no_command_names_one(sessions: Sessions) -> None:
+    run = ("--repo", sessions.repo, "--task", "x", "--codex-bin", "/nowhere")
+    sessions.cli(*run, command="run_codex_task")
+
+    (listed,) = _told(sessions("ls", "--json"))["tasks"]
+    (shown,) = _told(sessions("status", "--json", listed["short_id"]))["tasks"]
+    assert listed["session_id"] is shown["session_id"] is None
+
+
 def test_of_several_tasks_each_error_is_named(sessions: Sessions) -> None:
     task = sessions.ended()
 

@@ -1,4 +1,4 @@
-"""parse_codex_run tells what it can, and says in one line what it cannot."""
+"""parse_codex_run tells what it can, and says in an error what it cannot."""
 
 import json
 

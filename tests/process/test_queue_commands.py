@@ -30,7 +30,7 @@ def test_the_end_of_a_run_gives_its_slot_to_another_session(
     refused = second.send("Next.")
     fix = "fix:   --wait-for-slot waits, "
     assert is_refused(refused, 75, "1 of 1 slots are taken", fix), refused
-    assert "--queue adds it to the queue" in refused.stderr
+    assert "--queue of codex-tasks adds it" in refused.stderr
     assert second.queue("Next.").code == 0
     (row,) = rows_of(second.sessions("queue", "--json").stdout)
     assert (row["task"], row["why"]) == (second.id, "slot")
@@ -50,7 +50,7 @@ def test_start_and_run_codex_task_are_refused_beyond_the_slots(
     run = sessions.cli("--repo", sessions.repo, "--task", "x", command="run_codex_task")
 
     told = "there are 0 slots: codex-tasks slots N sets another number"
-    fix = "fix:   --wait-for-slot waits, codex-tasks start --queue adds it to the queue"
+    fix = "fix:   --wait-for-slot waits, --queue of codex-tasks adds it to the queue"
     assert is_refused(start, 75, told, fix), start
     ran = Ended(run.returncode, run.stdout, run.stderr)
     assert is_refused(ran, 75, told, fix), ran

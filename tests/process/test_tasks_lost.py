@@ -208,7 +208,8 @@ def test_a_run_that_a_power_cut_has_ended_says_so_and_what_it_used_is_unknown(
     assert status["usage"]["total_tokens"] is None
     assert (status["usage"]["unknown_runs"], status["cost"]["usd"]) == (1, None)
     listed = busy.sessions.listed()[busy.id]
-    assert (listed["tokens"], listed["usd"]) == (None, None)
+    figures = listed["usage"]["total_tokens"], listed["cost"]["usd"]
+    assert figures == (None, None)
 
 
 def test_a_prompt_that_waited_over_a_reboot_is_delivered_by_the_next_command(

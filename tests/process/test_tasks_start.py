@@ -65,7 +65,7 @@ def test_what_codex_says_is_stored_once_for_each_who_reads_it(
     }
     assert {path.name for path in place.iterdir()} == {
         *("owner", "prompt", "events.jsonl", "stderr", "log"),
-        *("meta.json", "summary.json", "snapshot"),
+        *("meta.json", "summary.json", "snapshot", "times"),
     }
     # The transcript in `log` is for `run_codex_task`, whose runs have no `task.log`.
     assert "answer to" in (place / "events.jsonl").read_text()

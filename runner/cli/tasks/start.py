@@ -137,7 +137,7 @@ def main(found: Values, context: Context) -> int:
     prompt = read.from_text(found.prompt, "PROMPT")
     title = " ".join((found.title or "").split()) or None
     refuse(
-        (found.title is not None and not title, "--title is empty: give it a value"),
+        (found.title is not None and not title, "--title is empty", "give it a value"),
         (
             len(title or "") > LONGEST_TITLE,
             f"--title has {len(title or '')} characters: at most {LONGEST_TITLE}",
