@@ -95,11 +95,11 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     ),
     "events on standard error": (
         ["--event-stream", "/dev/stderr"],
-        ["/dev/stderr", NO_STREAM],
+        ["/dev/stderr", "name a file"],
     ),
     "events on a way round": (
         ["--event-stream", "/proc/self/fd/1"],
-        ["/proc/self", NO_STREAM],
+        ["/proc/self", "name a file"],
     ),
     "a repo with a very long name": (["--repo", "x" * 5000], ["--repo"]),
     "a log directory that is a file": (
