@@ -170,6 +170,12 @@ def pretty(value: object) -> str:
     return json_text.dumps(value, indent=2)
 
 
+class Encoded(str):
+    """An object that is JSON already, on one line."""
+
+    __slots__ = ()
+
+
 def document(kind: str, told: Mapping[str, object]) -> str:
     """Write the object that a command prints with --json (docs/schemas).
 
@@ -178,8 +184,11 @@ def document(kind: str, told: Mapping[str, object]) -> str:
     """
     parts = [f'"schema": "codex-runner/{kind}/1"']
     for name, value in told.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            rows = ",\n    ".join(map(json_text.dumps, value))
+        if isinstance(value, list) and value and isinstance(value[0], dict | Encoded):
+            rows = ",\n    ".join(
+                each if isinstance(each, Encoded) else json_text.dumps(each)
+                for each in value
+            )
             text = f"[\n    {rows}\n  ]"
         else:
             text = json_text.dumps(value)

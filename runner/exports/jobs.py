@@ -135,9 +135,12 @@ class BothStores(Struct, kw_only=False):
         return file
 
     def list(self) -> Sequence[Job]:
-        ids = {*self.files.ids, *(job.id for job in self.table.list())}
-        found = (self.load(job_id) for job_id in sorted(ids))
+        found = map(self.load, self.ids)
         return [job for job in found if job is not None]
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return sorted({*self.files.ids, *self.table.ids})
 
     def remove(self, job_id: str) -> None:
         self.files.remove(job_id)

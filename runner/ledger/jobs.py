@@ -34,6 +34,10 @@ if TYPE_CHECKING:
         def list(self) -> Sequence[Job]:
             """Return all records that can be read."""
 
+        @property
+        def ids(self) -> Sequence[str]:
+            """Name the jobs that have a record, without reading it."""
+
         def remove(self, job_id: str) -> None:
             """Remove all that is stored of a job."""
 
@@ -153,6 +157,10 @@ class JobTable:
         rows = self._ledger.all("jobs")
         found = [decode_job(row["record"], row["id"]) for row in rows]
         return [job for job in found if job is not None]
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return [row["id"] for row in self._ledger.all("job_ids")]
 
     def remove(self, job_id: str) -> None:
         self._ledger.write("remove_job", id=job_id)

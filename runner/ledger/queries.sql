@@ -858,15 +858,37 @@ delete from jobs where session = (select id from sessions where short_id = :id)
 -- name: signal_job
 update jobs set signal = :signal where session = (select id from sessions where short_id = :id)
 
+-- name: job_ids
+select s.short_id as id from jobs j join sessions s on s.id = j.session order by j.session
+
 -- name: job_states
--- Of the sessions with these short ids, the state of a job in one word.
-select s.id as session, s.short_id as id, s.created_at,
+-- Of the sessions with these short ids, the state of a job in one word; `is_viewed` if what is shown of it is in
+-- `job_views`: it has ended, and nothing of this version has changed since.
+with each as materialized (
+    select s.id as session, s.short_id as id, s.created_at, v.version as known, v.status,
+        j.updated_at || ' ' || s.updated_at || ' ' || coalesce(u.usd, '') as version,
+        s.id in (select session from runs where state <> 'finished') as unfinished,
+        s.id in (select session from prompts where state in ('queued', 'parked') and hold is null) as waiting,
+        s.id in (select session from prompts where state in ('queued', 'parked') and hold is not null) as held
+    from sessions s left join jobs j on j.session = s.id left join job_views v on v.session = s.id
+    left join usage_sums u on u.grouped = 'session' and u.key = cast(s.thread_id as blob) and u.quarter = 0
+    where s.short_id in (select value from json_each(:ids)))
+select session, id, created_at, version, known is version and not (unfinished or waiting or held) as is_viewed,
     case
-        when exists (select 1 from runs r where r.session = s.id and r.state <> 'finished') then 'running'
-        when exists (select 1 from prompts p where p.session = s.id and p.state in ('queued', 'parked') and p.hold is null)
-            then iif(exists (select 1 from runs r where r.session = s.id and r.launched_at is not null), 'running', 'pending')
-        when (select r.outcome = 'succeeded' and r.error_class is null from runs r where r.session = s.id and r.state = 'finished' order by r.waits, r.ordinal desc limit 1)
-            and not exists (select 1 from prompts p where p.session = s.id and p.state in ('queued', 'parked')) then 'completed'
+        when unfinished then 'running'
+        when waiting then iif(exists (select 1 from runs r where r.session = each.session and r.launched_at is not null), 'running', 'pending')
+        when held then 'failed'
+        when known is version then status
+        when (select r.outcome = 'succeeded' and r.error_class is null from runs r where r.session = each.session and r.state = 'finished' order by r.waits, r.ordinal desc limit 1)
+            then 'completed'
         else 'failed'
     end as status
-from sessions s where s.short_id in (select value from json_each(:ids))
+from each
+
+-- name: job_texts
+select session, text from job_views where session in (select value from json_each(:sessions))
+
+-- name: save_job_view
+insert into job_views (session, version, status, text) select :session, :version, :status, :text
+where :version is not null and exists (select 1 from sessions where id = :session)
+on conflict (session) do update set version = excluded.version, status = excluded.status, text = excluded.text

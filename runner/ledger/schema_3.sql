@@ -237,6 +237,9 @@ create table files (                              -- rollouts that an import has
     path blob primary key, inode integer not null, size integer not null, mtime integer not null, offset integer not null, state text
 ) strict, without rowid;
 create table jobs (session integer primary key references sessions on delete cascade, record text not null, signal text, updated_at text not null) strict;
+create table job_views (                          -- what the list shows of a job that has ended; a cache, which is right for one version
+    session integer primary key references sessions on delete cascade, version text not null, status text not null, text text not null
+) strict;
 create table notes (what text not null, about text not null) strict;   -- what a migration could not convert; verify shows them
 create table settings (name text primary key, value text not null) strict, without rowid;
 insert into queues (name) values ('');

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from parsers import json_text
 from runner import clock, config
 from runner.cli import figures, format
 from runner.cli.options import refuse, whole_number
-from runner.cli.output import is_terminal, visible
+from runner.cli.output import Encoded, is_terminal, visible
 from runner.errors import RunnerError, WaitTimeoutError
 from runner.model import Outcome
 from runner.service.jobs import CONTEXT_FULL, Jobs
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 HELP = """\
 List jobs: those at work first, then what waits, failed and completed.
 
---limit N   at most N jobs [default: 20]
+--limit N   at most N jobs (default: 20)
 --all       all jobs
 --json      the document of the older tool, with more keys
 
@@ -66,16 +67,19 @@ def main(found: Values, context: Context) -> int:
     context.sweep()
     jobs = Jobs(context.ledger, context.settings)
     with context.ledger.snapshot():
-        rows = jobs.all(None if found.all else most)
+        rows = jobs.texts(None if found.all else most)
+    jobs.keep()
     if missing := jobs.only_in_table():
         told = format.count(missing, "job")
         fix = "codex-agent migrate --to json writes them"
         context.note(f"{told} only in the table of the ledger ({fix})")
     if found.json:
-        document = {"generated_at": clock.iso(clock.now()), "jobs": rows}
-        context.tell(found, "jobs", document)
+        at = clock.iso(clock.now())
+        shown = [Encoded(each) if isinstance(each, str) else each for each in rows]
+        context.tell(found, "jobs", {"generated_at": at, "jobs": shown})
     else:
-        context.output.lines(_table(rows) if rows else ["No jobs"])
+        jobs_told = [json_text.loads(e) if isinstance(e, str) else e for e in rows]
+        context.output.lines(_table(jobs_told) if jobs_told else ["No jobs"])
     return 0
 
 
