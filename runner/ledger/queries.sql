@@ -840,3 +840,20 @@ select value from settings where name = :name
 -- A value that begins with the present one changes nothing: a day is over before its hours.
 insert into settings (name, value) values (:name, :value)
 on conflict (name) do update set value = excluded.value where instr(excluded.value, value) <> 1
+
+-- name: save_job
+-- Nothing when the record there is newer, or the session is gone.
+insert into jobs (session, record, updated_at) select id, :record, :at from sessions where short_id = :id
+on conflict (session) do update set record = excluded.record, updated_at = excluded.updated_at where updated_at <= excluded.updated_at
+
+-- name: job
+select j.record, j.signal from jobs j join sessions s on s.id = j.session where s.short_id = :id
+
+-- name: jobs
+select s.short_id as id, j.record from jobs j join sessions s on s.id = j.session order by j.session
+
+-- name: remove_job
+delete from jobs where session = (select id from sessions where short_id = :id)
+
+-- name: signal_job
+update jobs set signal = :signal where session = (select id from sessions where short_id = :id)
