@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-COMMANDS = ("run_codex_task", "parse_codex_run", "codex-tasks")
+COMMANDS = ("run_codex_task", "parse_codex_run", "codex-tasks", "codex-agent")
 
 
 def start(program: str = "codex-runner") -> NoReturn:

@@ -857,3 +857,16 @@ delete from jobs where session = (select id from sessions where short_id = :id)
 
 -- name: signal_job
 update jobs set signal = :signal where session = (select id from sessions where short_id = :id)
+
+-- name: job_states
+-- Of the sessions with these short ids, the state of a job in one word.
+select s.id as session, s.short_id as id, s.created_at,
+    case
+        when exists (select 1 from runs r where r.session = s.id and r.state <> 'finished') then 'running'
+        when exists (select 1 from prompts p where p.session = s.id and p.state in ('queued', 'parked') and p.hold is null)
+            then iif(exists (select 1 from runs r where r.session = s.id and r.launched_at is not null), 'running', 'pending')
+        when (select r.outcome = 'succeeded' and r.error_class is null from runs r where r.session = s.id and r.state = 'finished' order by r.waits, r.ordinal desc limit 1)
+            and not exists (select 1 from prompts p where p.session = s.id and p.state in ('queued', 'parked')) then 'completed'
+        else 'failed'
+    end as status
+from sessions s where s.short_id in (select value from json_each(:ids))

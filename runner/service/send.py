@@ -89,7 +89,7 @@ def send(
     except SessionBusyError as error:
         name, holder = session.name, error.holder
         raise SessionBusyError(name, holder, _FIX, pid=error.pid) from error
-    return _launched(started, ledger, settings, warn)
+    return launched(started, ledger, settings, warn)
 
 
 def queue(
@@ -136,7 +136,7 @@ def queue(
         timer.wake(ledger, settings)
         if started is not None:
             if ledger.runs.find(started.run_id).spec.prompt_id == number:
-                return _launched(started, ledger, settings, warn)
+                return launched(started, ledger, settings, warn)
             started.reader.close()
             warn(f"run {started.run_id} delivers an earlier prompt first")
         waiting = [each.id for each in ledger.queue.waiting(session.key)]
@@ -178,7 +178,7 @@ def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> No
         raise PromptsWaitError(session.name, session.waiting)
 
 
-def _launched(
+def launched(
     started: Started, ledger: Ledger, settings: Config, warn: Callable[[str], None]
 ) -> Sent:
     """Wait until Codex is started with a prompt."""

@@ -125,6 +125,24 @@ def queued(
 ) -> Session:
     """Open a session whose first prompt waits, and deliver it if that is possible.
 
+    Raises: as `opened`.
+    """
+    from runner.lifecycle import timer  # noqa: PLC0415 - not for a run at once
+    from runner.lifecycle.queue import deliver_all  # noqa: PLC0415 - as above
+
+    key, number = opened(request, ledger, settings, options)
+    deliver_all(ledger, settings)
+    timer.wake(ledger, settings)
+    if end := ledger.queue.end_of(number):
+        warn(end)
+    return ledger.sessions.get(key)
+
+
+def opened(
+    request: RunRequest, ledger: Ledger, settings: Config, options: PromptOptions
+) -> tuple[int, int]:
+    """Open a session whose first prompt waits; return its key, and the prompt's number.
+
     Raises:
         RefusedPromptError: its key, its dedup or what it waits for.
         UnpricedError: it has a budget in USD, and its model no price.
@@ -132,12 +150,10 @@ def queued(
     """
     from runner.exports import queue_files  # noqa: PLC0415 - not for a run at once
     from runner.ledger.settings import read_own  # noqa: PLC0415 - as above
-    from runner.lifecycle import timer  # noqa: PLC0415 - as above
     from runner.lifecycle.launch import (  # noqa: PLC0415 - as above
         environment_of,
         refuse_unpriced,
     )
-    from runner.lifecycle.queue import deliver_all  # noqa: PLC0415 - as above
 
     told, home = preview(request.prompt), Path(request.codex_home)
     terms = read_own(options.settings).terms
@@ -146,11 +162,7 @@ def queued(
     options = replace(options, environment=own)
     key, number = ledger.queue.open(request, told, clock.now(), options)
     queue_files.refresh(ledger, key, [number])
-    deliver_all(ledger, settings)
-    timer.wake(ledger, settings)
-    if end := ledger.queue.end_of(number):
-        warn(end)
-    return ledger.sessions.get(key)
+    return key, number
 
 
 def named(

@@ -1,0 +1,260 @@
+"""The jobs of `codex-agent`: sessions with a job record, and what each is told as.
+
+A run is a turn: `await_turns` returns its end to every waiter, until another text is
+sent to the job.
+"""
+
+from __future__ import annotations
+
+from parsers import json_text, loose_json
+from parsers.struct import replace
+from runner import clock
+from runner.errors import NoSuchTaskError, RunnerError, WaitTimeoutError
+from runner.exports.jobs import KINDS, VARIABLE, store_of
+from runner.exports.run_exports import SAID
+from runner.ledger.jobs import TurnEnd, touched
+from runner.lifecycle.recover import sweep
+from runner.model import Outcome
+from runner.service import lookup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from runner.config import Config
+    from runner.ledger.jobs import Job, JobStore
+    from runner.ledger.ledger import Ledger
+    from runner.ledger.prompts import PromptOptions
+    from runner.ledger.sessions import Session
+    from runner.model import Run, RunRequest
+
+    Json = dict[str, Any]
+
+PENDING, RUNNING, COMPLETED, FAILED = "pending", "running", "completed", "failed"
+# The order of the list.
+_ORDER = (RUNNING, PENDING, FAILED, COMPLETED)
+_PROMPT, _SUMMARY, _MESSAGE = 100, 500, 500
+_PACE_SECONDS, _SWEEP_SECONDS = 0.01, 1.0
+CONTEXT_FULL = "context_window_exceeded"
+
+
+class Jobs:
+    """Find, start and report jobs."""
+
+    def __init__(self, ledger: Ledger, settings: Config) -> None:
+        self._ledger, self._settings = ledger, settings
+        self.store: JobStore = store_of(ledger, settings.environment)
+
+    def find(self, text: str) -> Session:
+        """Return the session of a job: by its id or a prefix, its thread or a run.
+
+        Raises:
+            NoSuchTaskError: there is no such session, or it is no job.
+            UsageError: several match.
+        """
+        session = lookup.find(text, self._ledger)
+        if self.store.load(session.short_id) is None:
+            raise NoSuchJobError(text)
+        return session
+
+    def start(
+        self,
+        request: RunRequest,
+        job: Job,
+        options: PromptOptions,
+        warn: Callable[[str], None],
+    ) -> tuple[Session, str | None]:
+        """Open a session with a job record, and start its first turn if that can be.
+
+        Returns the session and the run, None for a job that waits.
+
+        Raises:
+            RunnerFault: Codex could not be launched; the job stays on record.
+            RunnerError: as `start.opened`; nothing is on record.
+        """
+        from runner.lifecycle import timer  # noqa: PLC0415 - not for a look at jobs
+        from runner.lifecycle.queue import deliver_next  # noqa: PLC0415 - as above
+        from runner.service import send, start  # noqa: PLC0415 - as above
+
+        ledger, settings = self._ledger, self._settings
+        key, number = start.opened(request, ledger, settings, options)
+        session = ledger.sessions.get(key)
+        self.store.save(touched(replace(job, id=session.short_id)))
+        started = deliver_next(key, ledger, settings, number)
+        timer.wake(ledger, settings)
+        if started is not None:
+            send.launched(started, ledger, settings, warn)
+        elif end := ledger.queue.end_of(number):
+            warn(end)
+        return session, None if started is None else started.run_id
+
+    def all(self, most: int | None) -> list[Json]:
+        """Report jobs: those at work first, then what waits, failed and completed.
+
+        In each state the newest is first. `most` limits the whole list.
+        """
+        jobs = {job.id: job for job in self.store.list()}
+        rows = self._ledger.all("job_states", ids=json_text.dumps([*jobs]))
+        found = sorted(rows, key=lambda row: row["created_at"], reverse=True)
+        found.sort(key=lambda row: _ORDER.index(row["status"]))
+        return [self.report(jobs[row["id"]], row["session"]) for row in found[:most]]
+
+    def report(self, job: Job, session: int) -> Json:
+        """Report one job: the keys of the older tool in their order, then ours."""
+        row, run = self._ledger.sessions.line(session), self._last(session)
+        status = status_of(row)
+        began = row["launched_at"]
+        ended = row["ended_at"] if status in {COMPLETED, FAILED} else None
+        end = clock.now() if ended is None else clock.parse_iso(ended)
+        since = clock.parse_iso(began or row["created_at"])
+        accounts = run.accounts if run is not None and status == COMPLETED else {}
+        usage = loose_json.mapping(accounts.get("token_usage"))
+        said = loose_json.mapping(accounts.get(SAID))
+        answer = loose_json.text(said.get("final_message"))
+        changed = said.get("files_changed")
+        verdict = run.verdict if run else None
+        return {
+            "id": job.id,
+            "status": status,
+            "prompt": (row["prompt"] or "")[:_PROMPT],
+            "model": run.accounts.get("model") or run.spec.codex.model if run else None,
+            "reasoning": job.effort,
+            "cwd": row["working_dir"],
+            "elapsed_ms": round((end - since).total_seconds() * 1000),
+            "created_at": row["created_at"],
+            "started_at": began,
+            "completed_at": ended,
+            "tokens": _tokens(usage) if usage else None,
+            "files_modified": _paths(changed) if accounts else None,
+            "summary": answer[:_SUMMARY] if answer else None,
+            "session_id": run.thread if run else None,
+            "outcome": verdict.outcome if verdict else row["outcome"],
+            "error": verdict.error if verdict else row["hold"],
+            "error_class": row["error_class"],
+            "exit_code": verdict.exit_code if verdict else None,
+            "turn_state": _turn_state(row, status),
+            "usage": {"total_tokens": row["tokens"]},
+            "cost": {"usd": row["usd"] if row["priced"] else None},
+            "runner": job.shown_by,
+            "label": job.label,
+            "parent_session": job.parent_session,
+            "worktree": run.worktree if run else None,
+        }
+
+    def _last(self, session: int) -> Run | None:
+        unfinished = self._ledger.runs.unfinished(session)
+        return next(iter(unfinished), None) or self._ledger.runs.latest(session)
+
+    def end_of_turn(self, session: Session) -> tuple[TurnEnd, Run] | None:
+        """Return the end of the last turn, None while one runs or a text waits.
+
+        It is stored, and gone from the store when another text is sent.
+        """
+        key, job_id = session.key, session.short_id
+        with self._ledger.snapshot():
+            row, run = self._ledger.sessions.line(key), self._ledger.runs.latest(key)
+        is_over = row["queue"] == 0 or row["why"] in {"held", "limit", "login"}
+        if run is None or row["run_state"] != "finished" or not is_over:
+            self.store.clear_signal(job_id)
+            return None
+        said = loose_json.mapping(run.accounts.get(SAID))
+        message = loose_json.text(said.get("final_message"))
+        at = clock.iso(run.ended_at or clock.now())
+        message = message[:_MESSAGE] if message else None
+        end = TurnEnd(turn=run.run_id, message=message, at=at)
+        if self.store.read_signal(job_id) != end:
+            self.store.write_signal(job_id, end)
+        return end, run
+
+    def await_turns(
+        self,
+        sessions: Sequence[Session],
+        *,
+        for_any: bool = False,
+        timeout: float | None = None,
+        after: str | None = None,
+    ) -> Iterator[tuple[Session, TurnEnd, Run]]:
+        """Yield each job whose turn has ended, also one that has ended before.
+
+        Args:
+            sessions: those of the jobs.
+            for_any: end with the first.
+            timeout: the time limit in seconds; None is without limit.
+            after: a turn; only a later one counts.
+
+        Raises:
+            WaitTimeoutError: the time is up.
+        """
+        left, version = {each.key: each for each in sessions}, -1
+        began = looked = clock.monotonic()
+        while left:
+            now = clock.monotonic()
+            written = self._ledger.version()
+            if written != version or now - looked >= _SWEEP_SECONDS:
+                version, looked = written, now
+                sweep(self._ledger, self._settings)
+                for session in [*left.values()]:
+                    found = self.end_of_turn(session)
+                    if found is not None and found[0].turn != after:
+                        del left[session.key]
+                        yield session, *found
+                        if for_any:
+                            return
+            if timeout is not None and now - began >= timeout:
+                names = ", ".join(each.short_id for each in left.values())
+                message = f"after {timeout:g} s no turn of {names} has ended"
+                raise WaitTimeoutError(message)
+            clock.sleep(_PACE_SECONDS)
+
+    def only_in_table(self) -> int:
+        """Count the jobs that files do not have, where only files are used."""
+        kind = self._settings.environment.get(VARIABLE) or KINDS[0]
+        if kind != "json":
+            return 0
+        from runner.ledger.jobs import JobTable  # noqa: PLC0415 - where files are used
+
+        known = {job.id for job in self.store.list()}
+        return sum(job.id not in known for job in JobTable(self._ledger).list())
+
+
+class NoSuchJobError(NoSuchTaskError):
+    """Report a session that is no job, or that does not exist."""
+
+    def __init__(self, text: str) -> None:
+        message = f"no job {text!r}: the task was not started by codex-agent"
+        RunnerError.__init__(self, message, "codex-agent jobs --all lists them")
+
+
+def status_of(row: Json) -> str:
+    """Tell the state of a job by its row of `listed`, in one of four words."""
+    if row["run_state"] not in {None, "finished"}:
+        return RUNNING
+    if row["queue"] and row["why"] != "held":
+        return RUNNING if row["launched_at"] else PENDING
+    is_good = row["outcome"] == Outcome.SUCCEEDED and row["error_class"] is None
+    return COMPLETED if is_good and not row["queue"] else FAILED
+
+
+def _turn_state(row: Json, status: str) -> str:
+    if row["error_class"] == CONTEXT_FULL:
+        return "context_limit"
+    return "working" if status == RUNNING else "idle"
+
+
+def _tokens(usage: Mapping[str, object]) -> Json:
+    window = loose_json.integer(usage.get("context_window"))
+    used = loose_json.integer(usage.get("input_tokens"))
+    share = round(used / window * 100, 2) if window and used is not None else None
+    return {
+        "input": used,
+        "output": loose_json.integer(usage.get("output_tokens")),
+        "context_window": window,
+        "context_used_pct": share,
+    }
+
+
+def _paths(changed: object) -> list[str]:
+    found = changed if isinstance(changed, list) else []
+    paths = (each.get("path") if isinstance(each, dict) else each for each in found)
+    return [str(path) for path in paths]
