@@ -158,7 +158,8 @@ def main_await_turn(found: Values, context: Context) -> int:
     how: dict[str, Any] = {"for_any": found.any, "after": found.after}
     rows: list[Json] = []
     codes = [0]
-    with context.waiting(context.found([each.short_id for each in sessions])):
+    tasks = context.found([each.short_id for each in sessions])
+    with context.waiting(tasks, are_jobs=True):
         try:
             for session, end, run in jobs.await_turns(sessions, timeout=timeout, **how):
                 codes.append(_code_of(run))

@@ -9,13 +9,14 @@ from parsers.struct import replace
 from runner import config_files, files
 from runner.cli import terms
 from runner.cli.options import codex_of, limits_of, refuse
+from runner.errors import RunnerError
 from runner.ledger.jobs import Job
 from runner.ledger.settings import OwnSettings
 from runner.prompt import read
 from runner.prompt.assembly import assemble
 from runner.prompt.attached import Attached
 from runner.service import queue, start
-from runner.service.jobs import Jobs
+from runner.service.jobs import COMPLETED, FAILED, Jobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,16 +92,13 @@ TEXT ...  the text; several words are joined; - reads standard input
 
 def main(found: Values, context: Context) -> int:
     """Start a job, and print the lines of the older tool."""
-    refuse((found.fast, "--fast: that model does not exist; name one with --model"))
-    base = Path(found.dir or ".").absolute()
-    refuse((not files.is_directory(base), f"--dir {base}: no such directory"))
-    made = _assembled(found, base, context)
+    base, made = asked(found, context)
     if found.dry_run:
         _preview(made, found, context)
         return 0
     session, run_id = begun(found, made, base, context)
     if found.confirm and run_id is not None:
-        _confirm(run_id, context)
+        confirm(run_id, context)
     if found.wait or found.notify_on_complete:
         if not found.json:
             context.note(f"job {session.short_id}")
@@ -118,6 +116,22 @@ def main(found: Values, context: Context) -> int:
     ]
     context.tell_sent(found, session.key, run_id, lines)
     return 0
+
+
+def asked(found: Values, context: Context) -> tuple[Path, Assembled]:
+    """Return where Codex works, and the whole prompt.
+
+    Raises:
+        UsageError: an option is wrong, or there is no such directory.
+    """
+    refuse((found.fast, "--fast: that model does not exist; name one with --model"))
+    base = Path(found.dir or ".").absolute()
+    refuse((not files.is_directory(base), f"--dir {base}: no such directory"))
+    if found.notify_on_complete:
+        from runner.notify import command_of  # noqa: PLC0415 - with a program alone
+
+        command_of(found.notify_on_complete, "--notify-on-complete")
+    return base, _assembled(found, base, context)
 
 
 def begun(
@@ -151,9 +165,9 @@ def begun(
         from runner.service import worktrees  # noqa: PLC0415 - git
 
         worktrees.check(request.repo, own_terms.worktree, settings, context.note)
-    asked = {**_NO_OPTIONS, "after": found.after}
+    wanted = {**_NO_OPTIONS, "after": found.after}
     once = OwnSettings(once=request.codex.once, terms=own_terms)
-    how = queue.options(asked, ledger, own, once)
+    how = queue.options(wanted, ledger, own, once)
     job = Job(
         id="",
         parent_session=found.parent_session,
@@ -226,7 +240,7 @@ def _preview(made: Assembled, found: Values, context: Context) -> None:
     context.note(f"would send about {made.tokens:,} tokens: {', '.join(parts)}")
 
 
-def _confirm(run_id: str, context: Context) -> None:
+def confirm(run_id: str, context: Context) -> None:
     """Wait until Codex has named its thread.
 
     Raises:
@@ -255,11 +269,12 @@ def waited(session: Session, found: Values, context: Context) -> int:
 
     jobs = Jobs(context.ledger, context.settings)
     tasks = context.found([session.short_id])
-    with context.waiting(tasks):
+    with context.waiting(tasks, are_jobs=True):
         ((_, _, run),) = jobs.await_turns([session])
     print_answer(session, run, found, context)
     if found.notify_on_complete:
-        _tell_program(found.notify_on_complete, session, run, context)
+        status = COMPLETED if run.has_succeeded else FAILED
+        tell_program(found.notify_on_complete, session.short_id, status, run, context)
     return exit_code_of(run)
 
 
@@ -270,21 +285,31 @@ def exit_code_of(run: Run) -> int:
     return code or int(not run.has_succeeded)
 
 
-def _tell_program(command: str, session: Session, run: Run, context: Context) -> None:
-    """Run the program of --notify-on-complete; note how it has ended."""
+def tell_program(
+    command: str, job: str, status: str, run: Run | None, context: Context
+) -> None:
+    """Run the program of --notify-on-complete; note how it has ended.
+
+    `run` is None for a job whose text has ended without a run.
+    """
     from runner.notify import command_of  # noqa: PLC0415 - with a program alone
     from runner.process.start import run_captured  # noqa: PLC0415 - as above
 
     words = command_of(command, "--notify-on-complete")
-    error = run.verdict.error if run.verdict and run.verdict.error else ""
+    verdict = run.verdict if run else None
+    why = verdict.error if verdict and verdict.error else ""
     told = {
-        "CODEX_AGENT_JOB_ID": session.short_id,
-        "CODEX_AGENT_STATUS": "completed" if run.has_succeeded else "failed",
-        "CODEX_AGENT_ERROR": error.replace("\0", ""),
+        "CODEX_AGENT_JOB_ID": job,
+        "CODEX_AGENT_STATUS": status,
+        "CODEX_AGENT_ERROR": why.replace("\0", ""),
     }
     environment = {**context.settings.environment, **told}
     here, limit = str(Path().absolute()), context.settings.hook_seconds
-    done = run_captured(words, environment, here, limit)
+    try:
+        done = run_captured(words, environment, here, limit)
+    except RunnerError as error:
+        context.note(f"--notify-on-complete: {error}")
+        return
     os.write(2, done.output + done.errors)
     if done.exit_code:
         context.note(f"--notify-on-complete exited with {done.exit_code}")
