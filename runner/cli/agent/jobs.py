@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runner.service.jobs import Json
 
 HELP = """\
-List jobs: those at work first, then what waits, failed and completed.
+List jobs: first the running ones, then pending, failed and completed ones.
 
 --limit N   at most N jobs [default: 20]
 --all       all jobs

@@ -8,6 +8,7 @@ from parsers.paths import Path
 from parsers.struct import replace
 from runner import config_files, files
 from runner.cli import terms
+from runner.cli.agent import EFFORTS
 from runner.cli.options import codex_of, limits_of, refuse
 from runner.errors import RunnerError
 from runner.ledger.jobs import Job
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from runner.model import Run
     from runner.prompt.assembly import Assembled
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 _USUAL = "as configured"
 _SANDBOX, _CONFIRM_SECONDS = "workspace-write", 60.0
 # The options of the queue that a job has not.

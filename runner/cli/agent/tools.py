@@ -40,7 +40,7 @@ Write docs/CODEBASE_MAP.md: the files of a directory, with sizes and first lines
   codex-agent map
   codex-agent start --map "Find dead code"
 
-0 written; 1 it cannot be written; 2 wrong usage, or a map of somebody else
+0 written; 1 it cannot be written; 2 wrong usage, or the map is not ours
 """
 HELP_install_skill = """\
 Install the skill that tells an agent how to use this suite.
