@@ -103,7 +103,7 @@ def main_install_skill(found: Values, context: Context) -> int:
     target = place / _SKILL / "SKILL.md"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(files.read_text(source))
+        target.write_bytes(source.read_bytes())
     except OSError as error:
         raise FileFault("write", target, error) from error
     context.tell(found, "written", {"path": str(target)}, [f"Wrote {target}"])
