@@ -48,8 +48,8 @@ a text that is held or parked does not count.
 """
 _CODES = """\
 0 completed; 1 the job failed, or Codex could not be launched; 2 wrong usage, or too
-  many files; 3 no such job (--after); 75 the job has no slot; 124 timed out or stalled;
-  else that of its last turn
+  many files; 3 no such job (--after); 124 timed out or stalled; else that of its
+  last turn
 """
 
 

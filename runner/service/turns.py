@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from runner.model import Run
     from runner.service.jobs import Jobs
 
+# Why a text waits until a person acts, or for hours.
+_PARKED = frozenset({"held", "limit", "login"})
 _PACE_SECONDS, _SWEEP_SECONDS = 0.01, 1.0
 
 
@@ -48,6 +50,5 @@ def _is_over(session: Session, jobs: Jobs, ledger: Ledger) -> bool:
     """Return whether a job is over: also one whose text has ended without a run."""
     if jobs.end_of_turn(session) is not None:
         return True
-    with ledger.snapshot():
-        has_runs = ledger.runs.ids(session.key) != []
-        return not has_runs and ledger.queue.waiting(session.key) == []
+    row = ledger.sessions.line(session.key)
+    return row["run_state"] is None and (row["queue"] == 0 or row["why"] in _PARKED)

@@ -74,7 +74,7 @@ limits:
   codex-agent start -f 'src/**' -s read-only "Review this"
 
 0 started, or the job waits; 1 Codex could not be launched; 2 wrong usage, or too many
-  files; 3 no such job (--after); 75 the job has no slot
+  files; 3 no such job (--after)
 with --wait: that of the run
 """
 HELP_send = """\
