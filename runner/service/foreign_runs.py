@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from runner.model import Verdict
 
 _TICK = timedelta(microseconds=1)
-_BASH = "run_codex_task.sh"
+_BASH, _AGENT = "run_codex_task.sh", "codex-agent"
 _ERRORS = {
     Outcome.STOPPED: "it was stopped before its turn ended",
     Outcome.TIMED_OUT: "the run exceeded its time limit",
@@ -94,7 +94,10 @@ def ids_of(part: History) -> list[RunId]:
     for run in part.runs:
         at = run.started_at if at is None else max(run.started_at, at + _TICK)
         identity = identity_of(part, run).encode(errors="replace")
-        found.append(RunId(f"{at:%Y%m%d-%H%M%S-%f}-{sha256(identity).hexdigest()[:8]}"))
+        end = sha256(identity).hexdigest()[:8]
+        if part.kind == _AGENT and run.source_run_id is not None:
+            end = run.source_run_id  # the session's short id is computed from it
+        found.append(RunId(f"{at:%Y%m%d-%H%M%S-%f}-{end}"))
     return found
 
 
@@ -336,7 +339,7 @@ def _turns_of(own: Sequence[Run], part: History) -> frozenset[str]:
     before the run. If the offset is unknown, every turn counts.
     """
     found: set[str] = set()
-    for run in own if part.kind == "rollout" else ():
+    for run in own if part.kind in {"rollout", _AGENT} else ():
         begin = 0 if run.spec.mode is Mode.NEW else run.rollout_offset
         if begin is None:
             return frozenset(turn.turn for turn in part.runs if turn.turn)

@@ -9,7 +9,12 @@ from __future__ import annotations
 from parsers import json_text, loose_json
 from parsers.struct import replace
 from runner import clock
-from runner.errors import NoSuchTaskError, RunnerError, WaitTimeoutError
+from runner.errors import (
+    NoSuchTaskError,
+    RunnerError,
+    SessionBusyError,
+    WaitTimeoutError,
+)
 from runner.exports.jobs import KINDS, VARIABLE, store_of
 from runner.exports.run_exports import SAID
 from runner.ledger.jobs import TurnEnd, touched
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from runner.ledger.prompts import PromptOptions
     from runner.ledger.sessions import Session
     from runner.model import Run, RunRequest
+    from runner.service.older_jobs import OlderJobs
 
     Json = dict[str, Any]
 
@@ -37,26 +43,67 @@ _ORDER = (RUNNING, PENDING, FAILED, COMPLETED)
 _PROMPT, _SUMMARY, _MESSAGE = 100, 500, 500
 _PACE_SECONDS, _SWEEP_SECONDS = 0.01, 1.0
 CONTEXT_FULL = "context_window_exceeded"
+# The setting of the ledger that has the ids of the jobs that the older tool runs.
+OLDER = "older jobs"
 
 
 class Jobs:
-    """Find, start and report jobs."""
+    """Find, start and report jobs.
 
-    def __init__(self, ledger: Ledger, settings: Config) -> None:
-        self._ledger, self._settings = ledger, settings
-        self.store: JobStore = store_of(ledger, settings.environment)
+    `older` are those that the older tool runs, if there are any, in a ledger of their
+    own.
+    """
+
+    def __init__(
+        self, ledger: Ledger, settings: Config, older: OlderJobs | None = None
+    ) -> None:
+        self.ledger = self._ledger = ledger
+        self._settings, self.older_jobs = settings, older
+        self.older: Jobs | None = None
+        if older is not None:
+            self.store: JobStore = older.table
+            return
+        self.store = store_of(ledger, settings.environment)
+        if ledger.value("setting", name=OLDER) is not None:
+            from runner.service.older_jobs import settle  # noqa: PLC0415 - seldom
+
+            found = settle(ledger, settings)
+            self.older = Jobs(found, settings, found) if found else None
 
     def find(self, text: str) -> Session:
         """Return the session of a job: by its id or a prefix, its thread or a run.
 
         Raises:
             NoSuchTaskError: there is no such session, or it is no job.
+            SessionBusyError: the older tool runs it.
             UsageError: several match.
         """
-        session = lookup.find(text, self._ledger)
-        if self.store.load(session.short_id) is None:
-            raise NoSuchJobError(text)
+        jobs, session = self.owner(text)
+        holder = jobs.older_jobs and jobs.older_jobs.histories[session.key].holder
+        if holder:
+            fix = "codex-agent kill ends it, status shows it"
+            pid = holder.process.pid
+            raise SessionBusyError(session.short_id, "", fix, pid=pid)
         return session
+
+    def owner(self, text: str) -> tuple[Jobs, Session]:
+        """Return a job, with the jobs that it is one of. Raise as `find`.
+
+        An id that a job had in the older tool is one of it, unless another job has it.
+        """
+        try:
+            session = lookup.find(text, self._ledger)
+            if self.store.load(session.short_id) is not None:
+                return self, session
+            error: NoSuchTaskError = NoSuchJobError(text)
+        except NoSuchTaskError as none:
+            error = none
+        for job in self.store.list():
+            if job.older == text:
+                return self, self._ledger.sessions.named(job.id)[0]
+        if self.older is None:
+            raise error
+        return self.older.owner(text)
 
     def start(
         self,
@@ -94,11 +141,16 @@ class Jobs:
 
         In each state the newest is first. `most` limits the whole list.
         """
+        rows = [row for jobs in (self, self.older) if jobs for row in jobs.states()]
+        rows.sort(key=lambda row: row[0]["created_at"], reverse=True)
+        rows.sort(key=lambda row: _ORDER.index(row[0]["status"]))
+        return [by.report(job, row["session"]) for row, job, by in rows[:most]]
+
+    def states(self) -> list[tuple[Any, Job, Jobs]]:
+        """Return a row with the state of each job, with its record and these jobs."""
         jobs = {job.id: job for job in self.store.list()}
         rows = self._ledger.all("job_states", ids=json_text.dumps([*jobs]))
-        found = sorted(rows, key=lambda row: row["created_at"], reverse=True)
-        found.sort(key=lambda row: _ORDER.index(row["status"]))
-        return [self.report(jobs[row["id"]], row["session"]) for row in found[:most]]
+        return [(row, jobs[row["id"]], self) for row in rows]
 
     def report(self, job: Job, session: int) -> Json:
         """Report one job: the keys of the older tool in their order, then ours."""
@@ -117,7 +169,7 @@ class Jobs:
         return {
             "id": job.id,
             "status": status,
-            "prompt": (row["prompt"] or "")[:_PROMPT],
+            "prompt": (row["prompt"] or (run.spec.task if run else ""))[:_PROMPT],
             "model": run.accounts.get("model") or run.spec.codex.model if run else None,
             "reasoning": job.effort,
             "cwd": row["working_dir"],
@@ -206,6 +258,11 @@ class Jobs:
                 message = f"after {timeout:g} s no turn of {names} has ended"
                 raise WaitTimeoutError(message)
             clock.sleep(_PACE_SECONDS)
+
+    def doubts(self) -> list[str]:
+        """Say of jobs that the older tool may run why that is not certain."""
+        told = self.older_jobs.histories.values() if self.older_jobs else ()
+        return [each.holder.doubt for each in told if each.holder and each.holder.doubt]
 
     def only_in_table(self) -> int:
         """Count the jobs that files do not have, where only files are used."""

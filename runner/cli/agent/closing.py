@@ -53,11 +53,15 @@ def main(found: Values, context: Context) -> int:
     from runner.service.stop import stop_sessions  # noqa: PLC0415 - for this alone
 
     refuse((not found.id, "name the jobs to end"))
-    jobs, sessions, code = _found(found, context)
-    keys = [each.key for each in sessions]
+    jobs, sessions, code = _found(found, context, with_older=True)
+    older = [each for by, each in sessions if by is not jobs]
+    keys = [each.key for by, each in sessions if by is jobs]
     rows, lines = list[dict[str, object]](), list[str]()
-    stopped = stop_sessions(keys, context.ledger, context.settings)
-    names = {each.name: each.short_id for each in sessions}
+    stopped = stop_sessions(keys, context.ledger, context.settings) if keys else []
+    if jobs.older and jobs.older.older_jobs:
+        kill = jobs.older.older_jobs.kill
+        stopped += [kill(each, context.ledger) for each in older]
+    names = {each.name: each.short_id for _, each in sessions}
     for each in stopped:
         context.notes(each.notes)
         name = names.get(each.name, each.name)
@@ -73,14 +77,20 @@ def main(found: Values, context: Context) -> int:
     return code
 
 
-def _found(found: Values, context: Context) -> tuple[Jobs, list[Session], int]:
-    """Find the jobs that are named; go on after one that does not exist."""
+def _found(
+    found: Values, context: Context, *, with_older: bool = False
+) -> tuple[Jobs, list[tuple[Jobs, Session]], int]:
+    """Find the jobs that are named, each with those it is one of.
+
+    Go on after one that does not exist, or that the older tool runs.
+    """
     context.sweep()
     jobs, code = Jobs(context.ledger, context.settings), 0
-    sessions: list[Session] = []
+    sessions: list[tuple[Jobs, Session]] = []
     for name in dict.fromkeys(found.id):
         try:
-            sessions.append(jobs.find(name))
+            own = (jobs, jobs.find(name)) if not with_older else jobs.owner(name)
+            sessions.append(own)
         except RunnerError as error:
             code = max(code, context.fault(name, error))
     return jobs, sessions, code
@@ -98,7 +108,8 @@ def main_delete(found: Values, context: Context) -> int:
     """Remove jobs, one line each; go on after one that fails."""
     refuse((not found.id, "name the jobs to remove"))
     jobs, sessions, code = _found(found, context)
-    return max(code, _remove(sessions, jobs, found, context))
+    mine = [each for _, each in sessions]
+    return max(code, _remove(mine, jobs, found, context))
 
 
 def main_clean(found: Values, context: Context) -> int:

@@ -67,6 +67,7 @@ def main(found: Values, context: Context) -> int:
     jobs = Jobs(context.ledger, context.settings)
     with context.ledger.snapshot():
         rows = jobs.all(None if found.all else most)
+    context.notes(jobs.older.doubts() if jobs.older else [])
     if missing := jobs.only_in_table():
         told = format.count(missing, "job")
         fix = "codex-agent migrate --to json writes them"
@@ -100,13 +101,13 @@ def _row(*cells: str) -> str:
 def main_status(found: Values, context: Context) -> int:
     """Show one job, in the lines of the older tool and some more."""
     context.sweep()
-    jobs = Jobs(context.ledger, context.settings)
-    session = jobs.find(found.id)
+    jobs, session = Jobs(context.ledger, context.settings).owner(found.id)
     job = jobs.store.load(session.short_id)
     end = jobs.end_of_turn(session)
-    with context.ledger.snapshot():
+    with jobs.ledger.snapshot():
         report = jobs.report(job, session.key) if job else {}
-        turns = len(context.ledger.runs.ids(session.key))
+        turns = len(jobs.ledger.runs.ids(session.key))
+    context.notes(jobs.doubts())
     last = None if end is None else {"turn": end[0].turn, "at": end[0].at}
     told = {**report, "turns": turns, "last_turn": last}
     context.tell(found, "job", {"job": told}, _lines(told, end and end[0].message))
