@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HELP = """\
 List jobs: first the running ones, then pending, failed and completed ones.
 
---limit N   at most N jobs [default: 20]
+--limit N   at most N jobs (default: 20)
 --all       all jobs
 --json      the document of the older tool, with more keys
 
