@@ -57,10 +57,11 @@ def main(found: Values, context: Context) -> int:
     keys = [each.key for each in sessions]
     rows, lines = list[dict[str, object]](), list[str]()
     stopped = stop_sessions(keys, context.ledger, context.settings)
-    names = {each.name: each.short_id for each in sessions}
-    for each in stopped:
+    # Behind them are those that were started inside of their runs.
+    names = [each.short_id for each in sessions]
+    names += [each.name for each in stopped[len(names) :]]
+    for name, each in zip(names, stopped, strict=True):
         context.notes(each.notes)
-        name = names.get(each.name, each.name)
         if each.error is not None:
             code = max(code, context.fault(name, each.error))
             continue
@@ -77,13 +78,15 @@ def _found(found: Values, context: Context) -> tuple[Jobs, list[Session], int]:
     """Find the jobs that are named; go on after one that does not exist."""
     context.sweep()
     jobs, code = Jobs(context.ledger, context.settings), 0
-    sessions: list[Session] = []
+    sessions: dict[int, Session] = {}
     for name in dict.fromkeys(found.id):
         try:
-            sessions.append(jobs.find(name))
+            session = jobs.find(name)
         except RunnerError as error:
             code = max(code, context.fault(name, error))
-    return jobs, sessions, code
+        else:
+            sessions[session.key] = session
+    return jobs, [*sessions.values()], code
 
 
 def _close_pane(job_id: str, jobs: Jobs, context: Context) -> None:
@@ -126,9 +129,9 @@ def _remove(
     for session in sessions:
         name, words = session.short_id, (session, context.ledger, context.settings)
         try:
-            _close_pane(name, jobs, context)
             with worktrees.removing(*words, with_unmerged=found.force) as left:
                 removed = archive.remove(session, context.ledger)
+            _close_pane(name, jobs, context)
             jobs.store.remove(name)
         except RunnerError as error:
             code = max(code, context.fault(name, error))
