@@ -14,7 +14,7 @@ from runner.cli.command import enter, leave
 from runner.cli.context import Context
 from runner.cli.options import Values, read_plain, refuse
 from runner.errors import RunnerError
-from runner.service.jobs import COMPLETED, FAILED, Jobs, status_of
+from runner.service.jobs import COMPLETED, FAILED, Ended, Jobs, status_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from runner.cli.parser import Parser
     from runner.config import Config
     from runner.ledger.sessions import Session
-    from runner.model import Run
 
 PROG = "codex-bg"
 _LINES = 200
@@ -115,26 +114,25 @@ def _command(found: Values, asked: Values, settings: Config) -> int:
     """Start the job, and write its lines until it is over."""
     context = Context(settings)
     base, made = start.asked(asked, context)
-    session, run_id = start.begun(asked, made, base, context)
+    session, _ = start.begun(asked, made, base, context)
     name, say = session.short_id, context.output.lines
     say([f"CODEX_AGENT_JOB_ID={name}"])
     with context.waiting(context.found([name]), are_jobs=True):
-        if asked.confirm and run_id is not None:
-            start.confirm(run_id, context)
-        run = _followed(session, context, is_told=found.watch_turns)
-    row = context.ledger.sessions.line(session.key)
-    status = COMPLETED if status_of(row) == COMPLETED else FAILED
+        if asked.confirm:
+            start.confirm(session, context)
+        ended, status = _followed(session, context, is_told=found.watch_turns)
     if found.print_output:
         _show_output(name, context)
     say([f"CODEX_AGENT_DONE={name} status={status}"])
-    if asked.notify_on_complete:
-        start.tell_program(asked.notify_on_complete, name, status, run, context)
-    code = start.exit_code_of(run) if run else 1
-    return code or int(status != COMPLETED)
+    if command := start.notified(asked):
+        start.tell_program(command, ended, status, context)
+    return start.exit_code_of(ended.run) or int(status != COMPLETED)
 
 
-def _followed(session: Session, context: Context, *, is_told: bool) -> Run | None:
-    """Follow a job to its end, and return its last run."""
+def _followed(
+    session: Session, context: Context, *, is_told: bool
+) -> tuple[Ended, str]:
+    """Follow a job to its end; return that, and its status in one word."""
     from runner.service.turns import turns_of  # noqa: PLC0415 - while Codex starts
 
     ledger, settings = context.ledger, context.settings
@@ -144,7 +142,9 @@ def _followed(session: Session, context: Context, *, is_told: bool) -> Run | Non
             context.output.check()
         elif is_told:
             context.output.lines([line])
-    return ledger.runs.latest(session.key)
+    is_good = status_of(ledger.sessions.line(session.key)) == COMPLETED
+    ended = jobs.ended(session) or Ended(session=session)
+    return ended, COMPLETED if is_good else FAILED
 
 
 def _show_output(job: str, context: Context) -> None:

@@ -858,6 +858,10 @@ delete from jobs where session = (select id from sessions where short_id = :id)
 -- name: signal_job
 update jobs set signal = :signal where session = (select id from sessions where short_id = :id)
 
+-- name: end_of_text
+-- How the last text of a session has ended that was not delivered.
+select reason from prompts where session = :session and state in ('failed', 'canceled') order by id desc limit 1
+
 -- name: job_states
 -- Of the sessions with these short ids, the state of a job in one word.
 select s.id as session, s.short_id as id, s.created_at,

@@ -7,7 +7,8 @@ sent to the job.
 from __future__ import annotations
 
 from parsers import json_text, loose_json
-from parsers.struct import replace
+from parsers.light import suppress
+from parsers.struct import Struct, replace
 from runner import clock
 from runner.errors import (
     NoSuchTaskError,
@@ -45,6 +46,23 @@ _PACE_SECONDS, _SWEEP_SECONDS = 0.01, 1.0
 CONTEXT_FULL = "context_window_exceeded"
 # The setting of the ledger that has the ids of the jobs that the older tool runs.
 OLDER = "older jobs"
+# What a job waits for that no wait is worth: until a person acts, or for hours.
+WAITS_FOR_LONG = frozenset({"held", "limit", "login"})
+# Why a text has ended without a turn.
+_NEVER = {
+    "stopped": "killed before its first turn",
+    "dependency_failed": "a job that it waits for (--after) has not succeeded",
+}
+
+
+class Ended(Struct):
+    """Hold the end of a turn of a job; without a run, why it will have no turn."""
+
+    session: Session
+    turn: str | None = None
+    at: str | None = None
+    run: Run | None = None
+    error: str | None = None
 
 
 class Jobs:
@@ -86,23 +104,26 @@ class Jobs:
             raise SessionBusyError(session.short_id, "", fix, pid=pid)
         return session
 
+    def find_all(self, texts: Sequence[str]) -> list[Session]:
+        """Return the sessions of jobs, each once; raises as `find`."""
+        return [*{each.key: each for each in map(self.find, texts)}.values()]
+
     def owner(self, text: str) -> tuple[Jobs, Session]:
         """Return a job, with the jobs that it is one of. Raise as `find`.
 
         An id that a job had in the older tool is one of it, unless another job has it.
         """
-        try:
+        task: str | None = None
+        with suppress(NoSuchTaskError):
             session = lookup.find(text, self._ledger)
             if self.store.load(session.short_id) is not None:
                 return self, session
-            error: NoSuchTaskError = NoSuchJobError(text)
-        except NoSuchTaskError as none:
-            error = none
+            task = session.short_id
         for job in self.store.list():
             if job.older == text:
                 return self, self._ledger.sessions.named(job.id)[0]
         if self.older is None:
-            raise error
+            raise NoSuchJobError(text, task)
         return self.older.owner(text)
 
     def start(
@@ -128,11 +149,16 @@ class Jobs:
         key, number = start.opened(request, ledger, settings, options)
         session = ledger.sessions.get(key)
         self.store.save(touched(replace(job, id=session.short_id)))
-        started = deliver_next(key, ledger, settings, number)
-        timer.wake(ledger, settings)
-        if started is not None:
-            send.launched(started, ledger, settings, warn)
-        elif end := ledger.queue.end_of(number):
+        try:
+            started = deliver_next(key, ledger, settings, number)
+            timer.wake(ledger, settings)
+            if started is not None:
+                send.launched(started, ledger, settings, warn)
+        except RunnerError:
+            name = session.short_id
+            warn(f"job {name} could not be launched (codex-agent status {name})")
+            raise
+        if started is None and (end := ledger.queue.end_of(number)):
             warn(end)
         return session, None if started is None else started.run_id
 
@@ -182,10 +208,10 @@ class Jobs:
             "summary": answer[:_SUMMARY] if answer else None,
             "session_id": run.thread if run else None,
             "outcome": verdict.outcome if verdict else row["outcome"],
-            "error": verdict.error if verdict else row["hold"],
+            "error": verdict.error if verdict else self._why_never(session, row),
             "error_class": row["error_class"],
             "exit_code": verdict.exit_code if verdict else None,
-            "turn_state": _turn_state(row, status),
+            "turn_state": _turn_state(row),
             "usage": {"total_tokens": row["tokens"]},
             "cost": {"usd": row["usd"] if row["priced"] else None},
             "runner": job.shown_by,
@@ -198,6 +224,16 @@ class Jobs:
         unfinished = self._ledger.runs.unfinished(session)
         return next(iter(unfinished), None) or self._ledger.runs.latest(session)
 
+    def _why_never(self, session: int, row: Json) -> str | None:
+        """Tell why a job has had no turn, and will have none by itself."""
+        if row["queue"]:
+            hold: str | None = row["hold"] if row["why"] == "held" else None
+            return hold
+        if row["last_run"]:
+            return None
+        reason = self._ledger.value("end_of_text", session=session)
+        return _NEVER.get(f"{reason}", f"its text has ended: {reason}")
+
     def end_of_turn(self, session: Session) -> tuple[TurnEnd, Run] | None:
         """Return the end of the last turn, None while one runs or a text waits.
 
@@ -206,7 +242,7 @@ class Jobs:
         key, job_id = session.key, session.short_id
         with self._ledger.snapshot():
             row, run = self._ledger.sessions.line(key), self._ledger.runs.latest(key)
-        is_over = row["queue"] == 0 or row["why"] in {"held", "limit", "login"}
+        is_over = row["queue"] == 0 or row["why"] in WAITS_FOR_LONG
         if run is None or row["run_state"] != "finished" or not is_over:
             self.store.clear_signal(job_id)
             return None
@@ -226,8 +262,10 @@ class Jobs:
         for_any: bool = False,
         timeout: float | None = None,
         after: str | None = None,
-    ) -> Iterator[tuple[Session, TurnEnd, Run]]:
+    ) -> Iterator[Ended]:
         """Yield each job whose turn has ended, also one that has ended before.
+
+        So is one that will have no turn: its text was canceled, say.
 
         Args:
             sessions: those of the jobs.
@@ -247,10 +285,10 @@ class Jobs:
                 version, looked = written, now
                 sweep(self._ledger, self._settings)
                 for session in [*left.values()]:
-                    found = self.end_of_turn(session)
-                    if found is not None and found[0].turn != after:
+                    found = self.ended(session)
+                    if found is not None and (not after or found.turn != after):
                         del left[session.key]
-                        yield session, *found
+                        yield found
                         if for_any:
                             return
             if timeout is not None and now - began >= timeout:
@@ -263,6 +301,17 @@ class Jobs:
         """Say of jobs that the older tool may run why that is not certain."""
         told = self.older_jobs.histories.values() if self.older_jobs else ()
         return [each.holder.doubt for each in told if each.holder and each.holder.doubt]
+
+    def ended(self, session: Session) -> Ended | None:
+        """Return the end of the last turn; None while one runs, or will run."""
+        if found := self.end_of_turn(session):
+            end, run = found
+            return Ended(session=session, turn=end.turn, at=end.at, run=run)
+        with self._ledger.snapshot():
+            row = self._ledger.sessions.line(session.key)
+            if row["run_state"] is None and (why := self._why_never(session.key, row)):
+                return Ended(session=session, error=why)
+        return None
 
     def only_in_table(self) -> int:
         """Count the jobs that files do not have, where only files are used."""
@@ -278,9 +327,12 @@ class Jobs:
 class NoSuchJobError(NoSuchTaskError):
     """Report a session that is no job, or that does not exist."""
 
-    def __init__(self, text: str) -> None:
-        message = f"no job {text!r}: the task was not started by codex-agent"
-        RunnerError.__init__(self, message, "codex-agent jobs --all lists them")
+    def __init__(self, text: str, task: str | None = None) -> None:
+        message, fix = f"no job {text!r}", "codex-agent jobs --all lists them"
+        if task is not None:
+            message += ": the task was not started by codex-agent"
+            fix = f"codex-tasks status {task} shows it"
+        RunnerError.__init__(self, message, fix)
 
 
 def status_of(row: Json) -> str:
@@ -293,10 +345,13 @@ def status_of(row: Json) -> str:
     return COMPLETED if is_good and not row["queue"] else FAILED
 
 
-def _turn_state(row: Json, status: str) -> str:
+def _turn_state(row: Json) -> str:
+    if row["run_state"] not in {None, "finished"}:
+        return "working"
     if row["error_class"] == CONTEXT_FULL:
         return "context_limit"
-    return "working" if status == RUNNING else "idle"
+    waits = row["queue"] and row["why"] not in WAITS_FOR_LONG
+    return "working" if waits and row["launched_at"] else "idle"
 
 
 def _tokens(usage: Mapping[str, object]) -> Json:

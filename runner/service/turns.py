@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runner import clock
 from runner.lifecycle.recover import sweep
+from runner.service.jobs import WAITS_FOR_LONG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from runner.model import Run
     from runner.service.jobs import Jobs
 
-# Why a text waits until a person acts, or for hours.
-_PARKED = frozenset({"held", "limit", "login"})
 _PACE_SECONDS, _SWEEP_SECONDS = 0.01, 1.0
 
 
@@ -47,8 +46,8 @@ def turns_of(
 
 
 def _is_over(session: Session, jobs: Jobs, ledger: Ledger) -> bool:
-    """Return whether a job is over: also one whose text has ended without a run."""
-    if jobs.end_of_turn(session) is not None:
+    """Return whether a job is over, or waits for long."""
+    if jobs.ended(session) is not None:
         return True
     row = ledger.sessions.line(session.key)
-    return row["run_state"] is None and (row["queue"] == 0 or row["why"] in _PARKED)
+    return row["run_state"] is None and row["why"] in WAITS_FOR_LONG

@@ -58,13 +58,15 @@ def main(found: Values, context: Context) -> int:
     keys = [each.key for by, each in sessions if by is jobs]
     rows, lines = list[dict[str, object]](), list[str]()
     stopped = stop_sessions(keys, context.ledger, context.settings) if keys else []
+    # Behind them are those that were started inside of their runs.
+    names = [each.short_id for by, each in sessions if by is jobs]
+    names += [each.name for each in stopped[len(names) :]]
     if jobs.older and jobs.older.older_jobs:
         kill = jobs.older.older_jobs.kill
         stopped += [kill(each, context.ledger) for each in older]
-    names = {each.name: each.short_id for _, each in sessions}
-    for each in stopped:
+        names += [each.short_id for each in older]
+    for name, each in zip(names, stopped, strict=True):
         context.notes(each.notes)
-        name = names.get(each.name, each.name)
         if each.error is not None:
             code = max(code, context.fault(name, each.error))
             continue
@@ -86,14 +88,17 @@ def _found(
     """
     context.sweep()
     jobs, code = Jobs(context.ledger, context.settings), 0
-    sessions: list[tuple[Jobs, Session]] = []
+    sessions: dict[tuple[bool, int], tuple[Jobs, Session]] = {}
     for name in dict.fromkeys(found.id):
         try:
-            own = (jobs, jobs.find(name)) if not with_older else jobs.owner(name)
-            sessions.append(own)
+            by, session = (
+                (jobs, jobs.find(name)) if not with_older else jobs.owner(name)
+            )
         except RunnerError as error:
             code = max(code, context.fault(name, error))
-    return jobs, sessions, code
+        else:
+            sessions[by is jobs, session.key] = by, session
+    return jobs, [*sessions.values()], code
 
 
 def _close_pane(job_id: str, jobs: Jobs, context: Context) -> None:
@@ -137,9 +142,9 @@ def _remove(
     for session in sessions:
         name, words = session.short_id, (session, context.ledger, context.settings)
         try:
-            _close_pane(name, jobs, context)
             with worktrees.removing(*words, with_unmerged=found.force) as left:
                 removed = archive.remove(session, context.ledger)
+            _close_pane(name, jobs, context)
             jobs.store.remove(name)
         except RunnerError as error:
             code = max(code, context.fault(name, error))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 from parsers.paths import Path
 from parsers.struct import replace
 from runner import config_files, files
 from runner.cli import terms
 from runner.cli.agent import EFFORTS
 from runner.cli.options import codex_of, limits_of, refuse
+from runner.cli.output import write_error
 from runner.errors import RunnerError
 from runner.ledger.jobs import Job
 from runner.ledger.settings import OwnSettings
@@ -21,12 +20,15 @@ from runner.service.jobs import COMPLETED, FAILED, Jobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runner.cli.context import Context
     from runner.cli.options import Values
     from runner.config import Config
     from runner.ledger.sessions import Session
     from runner.model import Run
     from runner.prompt.assembly import Assembled
+    from runner.service.jobs import Ended
 
 _USUAL = "as configured"
 _SANDBOX, _CONFIRM_SECONDS = "workspace-write", 60.0
@@ -97,8 +99,8 @@ def main(found: Values, context: Context) -> int:
         _preview(made, found, context)
         return 0
     session, run_id = begun(found, made, base, context)
-    if found.confirm and run_id is not None:
-        confirm(run_id, context)
+    if found.confirm:
+        confirm(session, context)
     if found.wait or found.notify_on_complete:
         if not found.json:
             context.note(f"job {session.short_id}")
@@ -127,10 +129,10 @@ def asked(found: Values, context: Context) -> tuple[Path, Assembled]:
     refuse((found.fast, "--fast: that model does not exist; name one with --model"))
     base = Path(found.dir or ".").absolute()
     refuse((not files.is_directory(base), f"--dir {base}: no such directory"))
-    if found.notify_on_complete:
-        from runner.notify import command_of  # noqa: PLC0415 - with a program alone
-
-        command_of(found.notify_on_complete, "--notify-on-complete")
+    effort = found.reasoning
+    wrong = f"--reasoning {effort!r} is none of {', '.join(EFFORTS)}"
+    refuse((effort is not None and effort not in EFFORTS, wrong))
+    notified(found)
     return base, _assembled(found, base, context)
 
 
@@ -146,14 +148,10 @@ def begun(
     ledger, settings = context.ledger, context.settings
     own = config_files.in_force(settings, base)
     vars(found)["skip_git_repo_check"] = True
-    effort = found.reasoning
-    wrong = f"--reasoning {effort!r} is none of {', '.join(EFFORTS)}"
-    refuse((effort is not None and effort not in EFFORTS, wrong))
-    if effort is not None:
-        given = f'model_reasoning_effort="{effort}"'
+    if found.reasoning is not None:
+        given = f'model_reasoning_effort="{found.reasoning}"'
         vars(found)["config"] = [*found.config, given]
-    codex = codex_of(found, own)
-    codex = replace(codex, sandbox=codex.sandbox or _SANDBOX)
+    codex = codex_of(found, replace(own, sandbox=own.sandbox or _SANDBOX))
     limits = replace(limits_of(found, own), announcement=_CONFIRM_SECONDS)
     own_terms = terms.terms_of(found, own)
     place = start.Place(
@@ -172,7 +170,7 @@ def begun(
         id="",
         parent_session=found.parent_session,
         label=found.label,
-        effort=effort,
+        effort=found.reasoning,
         files=tuple(name for name, _ in made.attached.texts),
         map_name=made.map_name,
         constraints=made.constraints,
@@ -182,7 +180,7 @@ def begun(
     if job.shown_by == "tmux":
         from runner.cli.agent import panes  # noqa: PLC0415 - where it is asked for
 
-        context.notes(panes.show(session.short_id, base, settings))
+        context.notes(panes.show(session.short_id, settings))
     context.note_containment(is_queued=run_id is None)
     return session, run_id
 
@@ -240,8 +238,8 @@ def _preview(made: Assembled, found: Values, context: Context) -> None:
     context.note(f"would send about {made.tokens:,} tokens: {', '.join(parts)}")
 
 
-def confirm(run_id: str, context: Context) -> None:
-    """Wait until Codex has named its thread.
+def confirm(session: Session, context: Context) -> None:
+    """Wait until Codex has named its thread; a job that waits is only noted.
 
     Raises:
         NotStartedError, WaitTimeoutError: it has ended, or it takes too long.
@@ -251,16 +249,18 @@ def confirm(run_id: str, context: Context) -> None:
     from runner.lifecycle.recover import reconcile_run  # noqa: PLC0415 - as above
 
     ledger, deadline = context.ledger, clock.monotonic() + _CONFIRM_SECONDS
-    while True:
+    while (run_id := ledger.sessions.get(session.key).last_run) is not None:
         run = reconcile_run(ledger.runs.find(run_id), ledger, context.settings)
         if run.thread is not None:
             return
         if run.is_finished:
+            context.note(f"job {session.short_id} was not started")
             raise start.NotStartedError(run)
         if clock.monotonic() > deadline:
             message = f"Codex has not named its thread within {_CONFIRM_SECONDS:g} s"
-            raise WaitTimeoutError(message)
+            raise WaitTimeoutError(message, f"codex-agent status {session.short_id}")
         clock.sleep(0.02)
+    context.note(f"job {session.short_id} waits: --confirm has nothing to wait for")
 
 
 def waited(session: Session, found: Values, context: Context) -> int:
@@ -270,47 +270,57 @@ def waited(session: Session, found: Values, context: Context) -> int:
     jobs = Jobs(context.ledger, context.settings)
     tasks = context.found([session.short_id])
     with context.waiting(tasks, are_jobs=True):
-        ((_, _, run),) = jobs.await_turns([session])
-    print_answer(session, run, found, context)
-    if found.notify_on_complete:
-        status = COMPLETED if run.has_succeeded else FAILED
-        tell_program(found.notify_on_complete, session.short_id, status, run, context)
-    return exit_code_of(run)
+        (ended,) = jobs.await_turns([session])
+    print_answer(ended, found, context)
+    if command := notified(found):
+        run = ended.run
+        status = COMPLETED if run and run.has_succeeded else FAILED
+        tell_program(command, ended, status, context)
+    return exit_code_of(ended.run)
 
 
-def exit_code_of(run: Run) -> int:
+def exit_code_of(run: Run | None) -> int:
     """Return the exit code of a finished run; a failed check makes it 1."""
-    verdict = run.verdict
+    verdict = run.verdict if run else None
     code = verdict.exit_code if verdict else 1
-    return code or int(not run.has_succeeded)
+    return code or int(run is None or not run.has_succeeded)
+
+
+def notified(found: Values) -> list[str]:
+    """Return the words of --notify-on-complete.
+
+    Raises:
+        UsageError: they need a shell.
+    """
+    if not found.notify_on_complete:
+        return []
+    from runner.notify import command_of  # noqa: PLC0415 - with a program alone
+
+    return command_of(found.notify_on_complete, "--notify-on-complete")
 
 
 def tell_program(
-    command: str, job: str, status: str, run: Run | None, context: Context
+    command: Sequence[str], ended: Ended, status: str, context: Context
 ) -> None:
-    """Run the program of --notify-on-complete; note how it has ended.
-
-    `run` is None for a job whose text has ended without a run.
-    """
-    from runner.notify import command_of  # noqa: PLC0415 - with a program alone
+    """Run the program of --notify-on-complete; note how it has ended."""
     from runner.process.start import run_captured  # noqa: PLC0415 - as above
 
-    words = command_of(command, "--notify-on-complete")
-    verdict = run.verdict if run else None
-    why = verdict.error if verdict and verdict.error else ""
+    run = ended.run
+    error = run.verdict.error if run and run.verdict else ended.error
     told = {
-        "CODEX_AGENT_JOB_ID": job,
+        "CODEX_AGENT_JOB_ID": ended.session.short_id,
         "CODEX_AGENT_STATUS": status,
-        "CODEX_AGENT_ERROR": why.replace("\0", ""),
+        "CODEX_AGENT_ERROR": (error or "").replace("\0", ""),
     }
     environment = {**context.settings.environment, **told}
     here, limit = str(Path().absolute()), context.settings.hook_seconds
     try:
-        done = run_captured(words, environment, here, limit)
-    except RunnerError as error:
-        context.note(f"--notify-on-complete: {error}")
+        done = run_captured(command, environment, here, limit)
+    except RunnerError as wrong:
+        # The exit code is that of the run.
+        context.note(f"--notify-on-complete: {wrong}")
         return
-    os.write(2, done.output + done.errors)
+    write_error((done.output + done.errors).decode(errors="replace"))
     if done.exit_code:
         context.note(f"--notify-on-complete exited with {done.exit_code}")
 
