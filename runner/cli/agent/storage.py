@@ -61,7 +61,9 @@ def main(found: Values, context: Context) -> int:
     for each in migrate(found.dir, ledger, settings, copied, is_trial=is_trial):
         lists[each.word].append(each)
         if each.word == "imported" and not found.json:
-            renamed = f" (was {each.older})" if each.id not in {each.older, None} else ""
+            renamed = (
+                f" (was {each.older})" if each.id not in {each.older, None} else ""
+            )
             context.output.lines([f"{each.id or each.older}{renamed}"])
         context.notes([_said(each)] if each.word in _WORDS[2:] else [])
     rows = {word: [_row(each) for each in told] for word, told in lists.items()}
