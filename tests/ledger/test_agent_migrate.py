@@ -148,7 +148,10 @@ def test_jobs_of_both_generations_are_imported_with_their_ids(both: Agents) -> N
 
     assert {each["id"] for each in told["imported"]} == {DONE, KILLED, EXEC, FAILED}
     assert both.listed() == {
-        DONE: "completed", EXEC: "completed", KILLED: "failed", FAILED: "failed"
+        DONE: "completed",
+        EXEC: "completed",
+        KILLED: "failed",
+        FAILED: "failed",
     }
     rows = {each["id"]: each for each in both.json("jobs")["jobs"]}
     assert rows[DONE]["summary"] == "All good."
