@@ -423,3 +423,11 @@ def test_a_process_that_is_not_certain_gets_no_signal(
 def test_a_directory_that_does_not_exist_is_refused(agents: Agents) -> None:
     assert "not a directory" in agents("migrate", "/nowhere", code=2)[1]
     assert agents("migrate", "--to", "json", "/tmp", code=2)[1]
+
+
+def test_jobs_that_are_only_in_the_database_are_imported(agents: Agents) -> None:
+    agents.rows({"id": DONE, "status": "failed", "error": "a row", "runner": "spawn"})
+    agents.jobs.rmdir()
+
+    assert [each["id"] for each in agents.json("migrate")["imported"]] == [DONE]
+    assert agents.json("status", DONE)["job"]["error"] == "a row"
