@@ -166,7 +166,8 @@ def read_agent_jobs(
 def jobs_of(place: Path) -> Path:
     """Return the directory of the jobs, which is given or below."""
     below = place / _JOBS
-    return below if files.is_directory(below) else place
+    is_above = files.is_directory(below) or files.is_regular(place / DATABASE)
+    return below if is_above else place
 
 
 def _is_id(text: str) -> bool:

@@ -47,6 +47,10 @@ if TYPE_CHECKING:
             """Remove the end of the last turn: another text was sent."""
 
 
+# The setting of the ledger that has the ids of the jobs that the older tool runs.
+OLDER = "older jobs"
+
+
 class Job(Struct):
     """Hold the record of a job.
 

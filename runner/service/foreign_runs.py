@@ -89,14 +89,12 @@ def parts_of(history: History) -> list[History]:
 
 def ids_of(part: History) -> list[RunId]:
     """Compute the ids of the runs of a part: in order, the same at every import."""
-    found: list[RunId] = []
-    at = None
+    found, at = list[RunId](), part.runs[0].started_at - _TICK
     for run in part.runs:
-        at = run.started_at if at is None else max(run.started_at, at + _TICK)
+        at = max(run.started_at, at + _TICK)
         identity = identity_of(part, run).encode(errors="replace")
-        end = sha256(identity).hexdigest()[:8]
-        if part.kind == _AGENT and run.source_run_id is not None:
-            end = run.source_run_id  # the session's short id is computed from it
+        own = run.source_run_id if part.kind == _AGENT else None  # the short id
+        end = own or sha256(identity).hexdigest()[:8]
         found.append(RunId(f"{at:%Y%m%d-%H%M%S-%f}-{end}"))
     return found
 
@@ -303,8 +301,7 @@ class Maker:
 def look_up(part: History, ledger: Ledger) -> Known | None:
     """Find the session of a part in the ledger, by its thread or its only run."""
     identity = identity_of(part, part.runs[0])
-    told = {"thread": part.session_id, "identity": identity}
-    key = ledger.value("session_of_source", **told)
+    key = ledger.value("session_of_source", thread=part.session_id, identity=identity)
     if key is None:
         return None
     rows = ledger.all("imports_of_session", session=key)

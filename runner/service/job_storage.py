@@ -119,6 +119,8 @@ class Storage:
         self, job_id: str, row: Job | None, file: Job | None
     ) -> Difference | None:
         table, both = self.kind == KINDS[0], self.kind == KINDS[2]
+        if row is None and file is None:
+            return None
         if file is None:
             missing = Difference(
                 id=job_id, kind="only_in_table", detail="it has no file", fix=_TO_FILES

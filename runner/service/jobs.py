@@ -18,7 +18,7 @@ from runner.errors import (
 )
 from runner.exports.jobs import KINDS, VARIABLE, store_of
 from runner.exports.run_exports import SAID
-from runner.ledger.jobs import TurnEnd, touched
+from runner.ledger.jobs import OLDER, TurnEnd, touched
 from runner.lifecycle.recover import sweep
 from runner.model import Outcome
 from runner.service import lookup
@@ -44,8 +44,6 @@ _ORDER = (RUNNING, PENDING, FAILED, COMPLETED)
 _PROMPT, _SUMMARY, _MESSAGE = 100, 500, 500
 _PACE_SECONDS, _SWEEP_SECONDS = 0.01, 1.0
 CONTEXT_FULL = "context_window_exceeded"
-# The setting of the ledger that has the ids of the jobs that the older tool runs.
-OLDER = "older jobs"
 # What a job waits for that no wait is worth: until a person acts, or for hours.
 WAITS_FOR_LONG = frozenset({"held", "limit", "login"})
 # Why a text has ended without a turn.

@@ -25,11 +25,10 @@ from runner.foreign.agent_jobs import (
 from runner.foreign.rollouts import read_rollout
 from runner.foreign.sources import History, Unreadable
 from runner.ledger import database
-from runner.ledger.jobs import Job, JobTable, touched
+from runner.ledger.jobs import OLDER, Job, JobTable, touched
 from runner.model import Outcome
 from runner.service.findings import Wish
 from runner.service.importing import Import
-from runner.service.jobs import OLDER
 from runner.service.older import OlderTasks, end
 from runner.service.stop import Stopped
 

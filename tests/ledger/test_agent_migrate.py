@@ -1,4 +1,4 @@
-"""`codex-agent migrate` imports the jobs of the older tool, and changes none of them."""
+"""`codex-agent migrate` imports the jobs of the older tool and leaves its files."""
 
 import json
 import os
@@ -148,7 +148,10 @@ def test_jobs_of_both_generations_are_imported_with_their_ids(both: Agents) -> N
 
     assert {each["id"] for each in told["imported"]} == {DONE, KILLED, EXEC, FAILED}
     assert both.listed() == {
-        **{DONE: "completed", EXEC: "completed", KILLED: "failed", FAILED: "failed"}
+        DONE: "completed",
+        EXEC: "completed",
+        KILLED: "failed",
+        FAILED: "failed",
     }
     rows = {each["id"]: each for each in both.json("jobs")["jobs"]}
     assert rows[DONE]["summary"] == "All good."
@@ -205,7 +208,7 @@ def test_ledger_and_files_are_copied_before(both: Agents) -> None:
         assert (
             Path(place) / os.path.relpath(name, both.jobs.parent)
         ).read_bytes() == text
-    assert os.stat(place).st_mode & 0o777 == 0o700
+    assert Path(place).stat().st_mode & 0o777 == 0o700
 
 
 def test_an_id_that_cannot_be_kept_is_found_all_the_same(agents: Agents) -> None:
@@ -298,7 +301,10 @@ def test_what_has_no_end_on_record_is_not_completed(agents: Agents) -> None:
     rows = {each["id"]: each for each in agents.json("jobs")["jobs"]}
     assert {each["status"] for each in rows.values()} == {"failed"}
     assert {name: each["outcome"] for name, each in rows.items()} == {
-        **{DONE: "lost", EXEC: "lost", KILLED: "lost", FAILED: "not_started"},
+        DONE: "lost",
+        EXEC: "lost",
+        KILLED: "lost",
+        FAILED: "not_started",
     }
 
 
@@ -417,3 +423,11 @@ def test_a_process_that_is_not_certain_gets_no_signal(
 def test_a_directory_that_does_not_exist_is_refused(agents: Agents) -> None:
     assert "not a directory" in agents("migrate", "/nowhere", code=2)[1]
     assert agents("migrate", "--to", "json", "/tmp", code=2)[1]
+
+
+def test_jobs_that_are_only_in_the_database_are_imported(agents: Agents) -> None:
+    agents.rows({"id": DONE, "status": "failed", "error": "a row", "runner": "spawn"})
+    agents.jobs.rmdir()
+
+    assert [each["id"] for each in agents.json("migrate")["imported"]] == [DONE]
+    assert agents.json("status", DONE)["job"]["error"] == "a row"
