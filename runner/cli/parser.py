@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 SHELLS = ("bash", "zsh", "fish")
 # Values that have an error message of their own when they are empty.
 _TEXTS = ("TEXT", "PROMPT", "ORDER")
-# Before each argument that follows `--`: argparse of Python 3.11 forgets the `--` when
-# it parses options and arguments apart.
+# Before each argument that follows `--`, which argparse of Python 3.11 forgets when it
+# parses options and arguments apart.
 _PLAIN = "\0"
 _MISSING = "the following arguments are required: "
 

@@ -45,7 +45,11 @@ _PROMPT, _SUMMARY, _MESSAGE = 100, 500, 500
 _PACE_SECONDS, _SWEEP_SECONDS = 0.01, 1.0
 CONTEXT_FULL = "context_window_exceeded"
 # What a job waits for that no wait is worth: until a person acts, or for hours.
-WAITS_FOR_LONG = frozenset({"held", "limit", "login"})
+_WAITS_FOR_LONG = frozenset({"held", "limit", "login"})
+_ACCOUNT = {
+    "limit": "the usage limit of its account is reached",
+    "login": "the login of its account was refused",
+}
 # Why a text has ended without a turn.
 _NEVER = {
     "stopped": "killed before its first turn",
@@ -61,6 +65,7 @@ class Ended(Struct):
     at: str | None = None
     run: Run | None = None
     error: str | None = None
+    is_limited: bool = False
 
 
 class Jobs:
@@ -206,7 +211,7 @@ class Jobs:
             "summary": answer[:_SUMMARY] if answer else None,
             "session_id": run.thread if run else None,
             "outcome": verdict.outcome if verdict else row["outcome"],
-            "error": verdict.error if verdict else self._why_never(session, row),
+            "error": (verdict and verdict.error) or self._why_never(session, row),
             "error_class": row["error_class"],
             "exit_code": verdict.exit_code if verdict else None,
             "turn_state": _turn_state(row),
@@ -223,12 +228,11 @@ class Jobs:
         return next(iter(unfinished), None) or self._ledger.runs.latest(session)
 
     def _why_never(self, session: int, row: Json) -> str | None:
-        """Tell why a job has had no turn, and will have none by itself."""
-        if row["queue"]:
-            hold: str | None = row["hold"] if row["why"] == "held" else None
-            return hold
-        if row["last_run"]:
-            return None
+        """Tell why the text of a job has had no turn, and will have none soon."""
+        if row["queue"] and row["why"] == "held":
+            return f"{row['hold']}"
+        if row["queue"] or row["last_run"]:
+            return _ACCOUNT.get(row["why"]) if row["queue"] else None
         reason = self._ledger.value("end_of_text", session=session)
         return _NEVER.get(f"{reason}", f"its text has ended: {reason}")
 
@@ -240,7 +244,11 @@ class Jobs:
         key, job_id = session.key, session.short_id
         with self._ledger.snapshot():
             row, run = self._ledger.sessions.line(key), self._ledger.runs.latest(key)
-        is_over = row["queue"] == 0 or row["why"] in WAITS_FOR_LONG
+        is_over = row["queue"] == 0 or row["why"] in _WAITS_FOR_LONG
+        # Not of a text that waits since: it was given to no run.
+        if run and row["queue"] and is_over:
+            head = self._ledger.queue.head(key)
+            is_over = head is None or head.id == run.spec.prompt_id
         if run is None or row["run_state"] != "finished" or not is_over:
             self.store.clear_signal(job_id)
             return None
@@ -307,8 +315,10 @@ class Jobs:
             return Ended(session=session, turn=end.turn, at=end.at, run=run)
         with self._ledger.snapshot():
             row = self._ledger.sessions.line(session.key)
-            if row["run_state"] is None and (why := self._why_never(session.key, row)):
-                return Ended(session=session, error=why)
+            is_idle = row["run_state"] in {None, "finished"}
+            if is_idle and (why := self._why_never(session.key, row)):
+                is_limited = bool(row["queue"]) and row["why"] == "limit"
+                return Ended(session=session, error=why, is_limited=is_limited)
         return None
 
     def only_in_table(self) -> int:

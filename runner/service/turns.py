@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from runner import clock
 from runner.lifecycle.recover import sweep
-from runner.service.jobs import WAITS_FOR_LONG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ def turns_of(
 ) -> Iterator[Run | None]:
     """Yield each turn of a job when it has ended, None while nothing is new.
 
-    It ends when nothing of the job runs, and no text waits that will be sent by itself:
-    one that is held or parked does not count.
+    It ends when nothing of the job runs, and no text waits that will be sent soon: one
+    that is held or parked does not count.
     """
     told, looked, version = set[str](), -_SWEEP_SECONDS, -1
     while True:
@@ -34,7 +33,7 @@ def turns_of(
             version, looked = written, now
             sweep(ledger, settings)
             # All runs of a job that is over are among those that are read after it.
-            is_over = _is_over(session, jobs, ledger)
+            is_over = jobs.ended(session) is not None
             for run in ledger.runs.of_session(session.key):
                 if run.is_finished and run.has_begun and run.run_id not in told:
                     told.add(run.run_id)
@@ -43,11 +42,3 @@ def turns_of(
                 return
         yield None
         clock.sleep(_PACE_SECONDS)
-
-
-def _is_over(session: Session, jobs: Jobs, ledger: Ledger) -> bool:
-    """Return whether a job is over, or waits for long."""
-    if jobs.ended(session) is not None:
-        return True
-    row = ledger.sessions.line(session.key)
-    return row["run_state"] is None and row["why"] in WAITS_FOR_LONG

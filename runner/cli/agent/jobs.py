@@ -105,10 +105,13 @@ def main_status(found: Values, context: Context) -> int:
     end = jobs.end_of_turn(session)
     with jobs.ledger.snapshot():
         report = jobs.report(job, session.key) if job else {}
-        turns = len(jobs.ledger.runs.ids(session.key))
+        runs = jobs.ledger.runs.of_session(session.key)
+        turns = sum(run.is_finished for run in runs)
     context.notes(jobs.doubts())
     last = None if end is None else {"turn": end[0].turn, "at": end[0].at}
-    told = {**report, "turns": turns, "last_turn": last}
+    kept = session.settings
+    sandbox = kept.codex.sandbox if kept else None
+    told = {**report, "sandbox": sandbox, "turns": turns, "last_turn": last}
     context.tell(found, "job", {"job": told}, _lines(told, end and end[0].message))
     return 0
 
@@ -123,6 +126,7 @@ def _lines(told: Json, message: str | None) -> list[str]:
         ("Status", told["status"]),
         ("Outcome", told["outcome"]),
         ("Model", model),
+        ("Sandbox", told["sandbox"]),
         ("Created", told["created_at"]),
         ("Started", told["started_at"]),
         ("Completed", told["completed_at"]),
@@ -131,7 +135,7 @@ def _lines(told: Json, message: str | None) -> list[str]:
         ("Error", told["error"]),
         ("Exit code", told["exit_code"]),
         ("Turn state", _TURN_STATES.get(told["turn_state"], told["turn_state"])),
-        ("Turns", told["turns"]),
+        ("Turns completed", told["turns"]),
         ("Last turn", last and last["at"]),
         ("Last message", message),
     ]
@@ -162,7 +166,7 @@ def main_await_turn(found: Values, context: Context) -> int:
     with context.waiting(tasks, are_jobs=True):
         try:
             for ended in jobs.await_turns(sessions, timeout=timeout, **how):
-                codes.append(_code_of(ended.run))
+                codes.append(_code_of(ended))
                 rows.append({**_told(ended), "turn": ended.turn, "at": ended.at})
                 if not found.json:
                     print_answer(ended, found, context, is_named=len(sessions) > 1)
@@ -188,9 +192,10 @@ def _told(ended: Ended) -> Json:
     }
 
 
-def _code_of(run: Run | None) -> int:
+def _code_of(ended: Ended) -> int:
+    run = ended.run
     if run is None:
-        return 1
+        return _LIMITED if ended.is_limited else 1
     if run.verdict is not None and run.verdict.error_class == CONTEXT_FULL:
         return _FULL
     if run.outcome is Outcome.USAGE_LIMITED:
