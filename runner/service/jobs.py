@@ -358,7 +358,7 @@ def _turn_state(row: Json) -> str:
         return "working"
     if row["error_class"] == CONTEXT_FULL:
         return "context_limit"
-    waits = row["queue"] and row["why"] not in WAITS_FOR_LONG
+    waits = row["queue"] and row["why"] not in _WAITS_FOR_LONG
     return "working" if waits and row["launched_at"] else "idle"
 
 
