@@ -19,6 +19,8 @@ PROGRAM = Program(
     words=agent.WORDS,
     notes={"ID": _ID},
     usual="start",
+    # There 2 says that the context is full.
+    wrong_usage={"await-turn": 64},
 )
 main, load = PROGRAM.main, PROGRAM.load
 parser_of, whole_parser = PROGRAM.parser_of, PROGRAM.whole_parser

@@ -36,13 +36,18 @@ class InterruptedCommandError(RunnerError):
     code = "interrupted"
 
 
-def enter(command: Callable[[Config], int], output: Output | None = None) -> int:
+def enter(
+    command: Callable[[Config], int],
+    output: Output | None = None,
+    wrong_usage: int = UsageError.exit_code,
+) -> int:
     """Run a command and return its exit code; show its error on standard error.
 
     Args:
         command: the command.
         output: where an error is an object, too (--json): unless the object of the
             command is there already.
+        wrong_usage: the exit code of a usage error.
     """
     try:
         # Codex gets the caller's umask; files of this suite are private.
@@ -64,7 +69,8 @@ def enter(command: Callable[[Config], int], output: Output | None = None) -> int
     if output is not None and output.is_empty:
         with suppress(ReaderGoneError, RunnerError):
             output.lines([document("error", {"error": error_json(wrong)})])
-    return wrong.exit_code
+    is_usage = wrong.exit_code == UsageError.exit_code
+    return wrong_usage if is_usage else wrong.exit_code
 
 
 def line_of(words: Sequence[str]) -> list[str]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SHELLS = ("bash", "zsh", "fish")
 # Values that have an error message of their own when they are empty.
 _TEXTS = ("TEXT", "PROMPT", "ORDER")
+# Before each argument that follows `--`, which argparse of Python 3.11 forgets when it
+# parses options and arguments apart.
+_PLAIN = "\0"
 _MISSING = "the following arguments are required: "
 
 
@@ -62,6 +65,7 @@ class Parser(argparse.ArgumentParser):
         found, rest = (self.parse_known_args if self._subparsers else parse)(
             self._joined(words), Values()
         )
+        rest = [each.removeprefix(_PLAIN) for each in rest]
         if rest:
             # Report a misspelt option, not the value that follows it.
             options = [each for each in rest if each[:2] == "--" != each]
@@ -74,13 +78,18 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def _joined(self, words: Sequence[str]) -> list[str]:
-        """Join an option with a text that begins with a dash and is no option."""
+        """Join an option with a text that begins with a dash and is no option.
+
+        What follows `--` is marked.
+        """
         known, found = self._option_string_actions, list[str]()
-        for word in words:
+        for number, word in enumerate(words):
             option = known.get(found[-1]) if found and found[-1][:2] == "--" else None
             is_text = option is not None and option.metavar in _TEXTS
             if is_text and word[:1] == "-" and word.partition("=")[0] not in known:
                 found[-1] += f"={word}"
+            elif word == "--" and not self._subparsers:
+                return [*found, *(_PLAIN + each for each in words[number + 1 :])]
             else:
                 found.append(word)
         return found
@@ -103,7 +112,7 @@ class Parser(argparse.ArgumentParser):
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
         can_be_empty = action.metavar in _TEXTS or action.dest in self._may_be_empty
-        if "" in arg_strings and not can_be_empty:
+        if {"", _PLAIN}.intersection(arg_strings) and not can_be_empty:
             # An empty variable of a script must not be taken as a value.
             name = "/".join(action.option_strings) or action.metavar
             hint = ", or leave it out" if action.option_strings else ""
@@ -113,6 +122,9 @@ class Parser(argparse.ArgumentParser):
         if arg_strings == ["--"] and action.option_strings and action.nargs is None:
             return self._get_value(action, "--")
         return super()._get_values(action, arg_strings)
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> object:
+        return super()._get_value(action, arg_string.removeprefix(_PLAIN))
 
     def describe(self, table: str) -> None:
         """Add the options and arguments of a table (`options.read_table`)."""

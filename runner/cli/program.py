@@ -60,7 +60,8 @@ class Program(Struct):
     `commands` names the module of each command, in `package`; `words` are what a user
     may call them. `overview` lists them. `notes` are paragraphs of the help, each of
     commands with an argument of that name. A line that begins with no command is one of
-    the command `usual`, unless it begins with a single word.
+    the command `usual`, unless its text is a single word: that is a mistake for a
+    command. `wrong_usage` are the exit codes of usage errors that are not 2.
     """
 
     prog: str
@@ -71,13 +72,15 @@ class Program(Struct):
     drawn: Collection[str] = ()
     notes: Mapping[str, str] = EMPTY
     usual: str | None = None
+    wrong_usage: Mapping[str, int] = EMPTY
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Run the command and return its exit code."""
         words = list(sys.argv[1:] if argv is None else argv)
         output = Output()
         as_json = output if has_json(words) else None
-        return enter(lambda settings: self._run(words, settings, output), as_json)
+        code = self.wrong_usage.get(words[0] if words else "", UsageError.exit_code)
+        return enter(lambda settings: self._run(words, settings, output), as_json, code)
 
     def _run(self, words: list[str], settings: Config, output: Output) -> int:
         first = words[0] if words else ""
@@ -87,7 +90,7 @@ class Program(Struct):
             return self._help(words[1:], settings, output)
         is_option, is_word = first.startswith("-"), len(first.split()) == 1
         if self.usual and first != "--version" and (is_option or not is_word) and words:
-            return self._command(self.usual, words, settings, output)
+            return self._command(self.usual, words, settings, output, is_named=False)
         if words and not is_option:
             raise self._unknown(words)
         if words:
@@ -96,16 +99,42 @@ class Program(Struct):
         return 0 if words else UsageError.exit_code
 
     def _command(
-        self, name: str, words: Sequence[str], settings: Config, output: Output
+        self,
+        name: str,
+        words: Sequence[str],
+        settings: Config,
+        output: Output,
+        *,
+        is_named: bool = True,
     ) -> int:
         command = self.load(name)
         found = read_plain(command.options, words, {})
         if found is None:
             found = self.parser_of(name, command).values(words)
+        if not is_named:
+            self._refuse_word(words, command, found)
         context = Context(settings, output, found)
         if name not in _UNNOTED:
             context.notes(config_files.explain(settings)[1])
         return command.main(found, context)
+
+    def _refuse_word(
+        self, words: Sequence[str], command: Command, found: Values
+    ) -> None:
+        """Refuse a text of a single word after options: `--json jobs` starts nothing.
+
+        Raises:
+            UsageError: the text is a single word, and does not stand for a file.
+        """
+        names = [each.name for each in read_table(command.options) if not each.words]
+        given = [word for name in names for word in getattr(found, name)]
+        if len(given) == 1 and len(given[0].split()) == 1 and given[0] != "-":
+            word, rest = given[0], [*words]
+            if word in self.commands:
+                rest.remove(word)
+                message = f"the command {word!r} comes first"
+                raise UsageError(message, " ".join([self.prog, word, *rest]))
+            raise self._unknown(given)
 
     def _help(self, words: list[str], settings: Config, output: Output) -> int:
         """Show the help of a command, or the list of all."""

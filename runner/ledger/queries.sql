@@ -861,6 +861,10 @@ update jobs set signal = :signal where session = (select id from sessions where 
 -- name: job_ids
 select s.short_id as id from jobs j join sessions s on s.id = j.session order by j.session
 
+-- name: end_of_text
+-- How the last text of a session has ended that was not delivered.
+select reason from prompts where session = :session and state in ('failed', 'canceled') order by id desc limit 1
+
 -- name: job_states
 -- Of the sessions with these short ids, the state of a job in one word; `is_viewed` if what is shown of it is in
 -- `job_views`: it has ended, and nothing of this version has changed since.

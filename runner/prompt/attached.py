@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from parsers import text as text_of
 from parsers.paths import Path
 from parsers.struct import Struct
 from runner import files
@@ -137,6 +138,8 @@ def _spec(globs: Sequence[str]) -> PathSpec[Any]:
 
 def _read(path: Path, top: str) -> tuple[str | None, str]:
     """Return the text of a file, or why it cannot be used."""
+    if text_of.clean(str(path)) != str(path):
+        return None, "its name is not UTF-8"
     real = os.path.realpath(path)
     if os.path.commonpath([real, top]) != top:
         return None, "it is outside of the directory"

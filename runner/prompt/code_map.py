@@ -6,6 +6,7 @@ import os
 
 from parsers.paths import Path
 from parsers.struct import Struct
+from parsers.text import clean
 from runner import clock, files
 from runner.errors import FileFault, UsageError
 from runner.git import GitError, git_in
@@ -121,7 +122,8 @@ def render(base: Path, commit: str | None) -> str:
         by_directory.setdefault(each.name.rpartition("/")[0], []).append(each)
     tree = ["## Directory Structure", "", "```", *_tree(by_directory), "```", ""]
     lines = [*head, *tree, "## Modules", "", *_modules(by_directory)]
-    return "\n".join(_bounded(lines)) + "\n"
+    # A name may not be UTF-8.
+    return "\n".join(_bounded([clean(line) for line in lines])) + "\n"
 
 
 def _looked_at(base: Path, name: str) -> _File:

@@ -8,19 +8,35 @@ from __future__ import annotations
 
 from parsers import json_text, loose_json
 from parsers.light import suppress
-from parsers.struct import replace
+from parsers.struct import Struct, replace
 from runner import clock
-from runner.errors import LedgerFault, NoSuchTaskError, RunnerError, WaitTimeoutError
+from runner.errors import (
+    LedgerFault,
+    NoSuchTaskError,
+    RunnerError,
+    SessionBusyError,
+    WaitTimeoutError,
+)
 from runner.exports.jobs import KINDS, VARIABLE, store_of
 from runner.exports.run_exports import SAID
-from runner.ledger.jobs import TurnEnd, touched
+from runner.ledger.jobs import OLDER, TurnEnd, touched
 from runner.lifecycle.recover import sweep
-from runner.model import Outcome
 from runner.service import lookup
+from runner.service.job_states import (
+    COMPLETED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    WAITS_FOR_LONG,
+    paths,
+    status_of,
+    tokens,
+    turn_state,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from runner.config import Config
@@ -29,36 +45,97 @@ if TYPE_CHECKING:
     from runner.ledger.prompts import PromptOptions
     from runner.ledger.sessions import Session
     from runner.model import Run, RunRequest
+    from runner.service.older_jobs import OlderJobs
 
     Json = dict[str, Any]
 
-PENDING, RUNNING, COMPLETED, FAILED = "pending", "running", "completed", "failed"
 # The order of the list.
 _ORDER = (RUNNING, PENDING, FAILED, COMPLETED)
 _PROMPT, _SUMMARY, _MESSAGE = 100, 500, 500
 _PACE_SECONDS, _SWEEP_SECONDS = 0.01, 1.0
-CONTEXT_FULL = "context_window_exceeded"
+_ACCOUNT = {
+    "limit": "the usage limit of its account is reached",
+    "login": "the login of its account was refused",
+}
+# Why a text has ended without a turn.
+_NEVER = {
+    "stopped": "killed before its first turn",
+    "dependency_failed": "a job that it waits for (--after) has not succeeded",
+}
+
+
+class Ended(Struct):
+    """Hold the end of a turn of a job; without a run, why it will have no turn."""
+
+    session: Session
+    turn: str | None = None
+    at: str | None = None
+    run: Run | None = None
+    error: str | None = None
+    is_limited: bool = False
 
 
 class Jobs:
-    """Find, start and report jobs."""
+    """Find, start and report jobs.
 
-    def __init__(self, ledger: Ledger, settings: Config) -> None:
-        self._ledger, self._settings = ledger, settings
+    `older` are those that the older tool runs, if there are any, in a ledger of their
+    own.
+    """
+
+    def __init__(
+        self, ledger: Ledger, settings: Config, older: OlderJobs | None = None
+    ) -> None:
+        self.ledger = self._ledger = ledger
+        self._settings, self.older_jobs = settings, older
         self._fresh: list[Json] = []
-        self.store: JobStore = store_of(ledger, settings.environment)
+        self.older: Jobs | None = None
+        if older is not None:
+            self.store: JobStore = older.table
+            return
+        self.store = store_of(ledger, settings.environment)
+        if ledger.value("setting", name=OLDER) is not None:
+            from runner.service.older_jobs import settle  # noqa: PLC0415 - seldom
+
+            found = settle(ledger, settings)
+            self.older = Jobs(found, settings, found) if found else None
 
     def find(self, text: str) -> Session:
         """Return the session of a job: by its id or a prefix, its thread or a run.
 
         Raises:
             NoSuchTaskError: there is no such session, or it is no job.
+            SessionBusyError: the older tool runs it.
             UsageError: several match.
         """
-        session = lookup.find(text, self._ledger)
-        if self.store.load(session.short_id) is None:
-            raise NoSuchJobError(text)
+        jobs, session = self.owner(text)
+        holder = jobs.older_jobs and jobs.older_jobs.histories[session.key].holder
+        if holder:
+            fix = "codex-agent kill ends it, status shows it"
+            pid = holder.process.pid
+            raise SessionBusyError(session.short_id, "", fix, pid=pid)
         return session
+
+    def find_all(self, texts: Sequence[str]) -> list[Session]:
+        """Return the sessions of jobs, each once; raises as `find`."""
+        return [*{each.key: each for each in map(self.find, texts)}.values()]
+
+    def owner(self, text: str) -> tuple[Jobs, Session]:
+        """Return a job, with the jobs that it is one of. Raise as `find`.
+
+        An id that a job had in the older tool is one of it, unless another job has it.
+        """
+        task: str | None = None
+        with suppress(NoSuchTaskError):
+            session = lookup.find(text, self._ledger)
+            if self.store.load(session.short_id) is not None:
+                return self, session
+            task = session.short_id
+        for job in self.store.list():
+            if job.older == text:
+                return self, self._ledger.sessions.named(job.id)[0]
+        if self.older is None:
+            raise NoSuchJobError(text, task)
+        return self.older.owner(text)
 
     def start(
         self,
@@ -83,11 +160,16 @@ class Jobs:
         key, number = start.opened(request, ledger, settings, options)
         session = ledger.sessions.get(key)
         self.store.save(touched(replace(job, id=session.short_id)))
-        started = deliver_next(key, ledger, settings, number)
-        timer.wake(ledger, settings)
-        if started is not None:
-            send.launched(started, ledger, settings, warn)
-        elif end := ledger.queue.end_of(number):
+        try:
+            started = deliver_next(key, ledger, settings, number)
+            timer.wake(ledger, settings)
+            if started is not None:
+                send.launched(started, ledger, settings, warn)
+        except RunnerError:
+            name = session.short_id
+            warn(f"job {name} could not be launched (codex-agent status {name})")
+            raise
+        if started is None and (end := ledger.queue.end_of(number)):
             warn(end)
         return session, None if started is None else started.run_id
 
@@ -106,22 +188,32 @@ class Jobs:
 
         That text is stored with what it depends on: of 2,000 jobs it takes 50 ms.
         """
-        ids = json_text.dumps([*self.store.ids])
-        rows = self._ledger.all("job_states", ids=ids)
-        found = sorted(rows, key=lambda row: row["created_at"], reverse=True)
-        found = sorted(found, key=lambda row: _ORDER.index(row["status"]))[:most]
-        viewed = json_text.dumps([row["session"] for row in found if row["is_viewed"]])
-        known = self._ledger.all("job_texts", sessions=viewed)
-        told: dict[int, Json | str] = {row["session"]: row["text"] for row in known}
-        for row in found:
-            if row["session"] in told or (job := self.store.load(row["id"])) is None:
-                continue
-            report = told[row["session"]] = self.report(job, row["session"])
-            if row["status"] in {COMPLETED, FAILED} and row["version"]:
-                names = ("session", "version", "status")
-                text = json_text.dumps(report)
-                self._fresh.append({**{n: row[n] for n in names}, "text": text})
-        return [told[row["session"]] for row in found if row["session"] in told]
+        found = [(row, by) for by in (self, self.older) if by for row in by.states()]
+        found.sort(key=lambda each: each[0]["created_at"], reverse=True)
+        found.sort(key=lambda each: _ORDER.index(each[0]["status"]))
+        found = found[:most]
+        viewed = [r["session"] for r, by in found if by is self and r["is_viewed"]]
+        rows = self._ledger.all("job_texts", sessions=json_text.dumps(viewed))
+        known = {row["session"]: str(row["text"]) for row in rows}
+        told: list[Json | str] = []
+        for row, by in found:
+            text = known.get(row["session"]) if by is self else None
+            if text is not None:
+                told.append(text)
+            elif (job := by.store.load(row["id"])) is not None:
+                told.append(by.report(job, row["session"]))
+                if by is self and row["status"] in {COMPLETED, FAILED}:
+                    self._note(row, told[-1])
+        return told
+
+    def states(self) -> list[Any]:
+        """Return a row with the state of each job."""
+        return self._ledger.all("job_states", ids=json_text.dumps([*self.store.ids]))
+
+    def _note(self, row: Any, report: object) -> None:  # noqa: ANN401 - a row
+        if row["version"] is not None:
+            kept = {name: row[name] for name in ("session", "version", "status")}
+            self._fresh.append({**kept, "text": json_text.dumps(report)})
 
     def keep(self) -> None:
         """Store the reports of jobs that have ended since the last list."""
@@ -146,7 +238,7 @@ class Jobs:
         return {
             "id": job.id,
             "status": status,
-            "prompt": (row["prompt"] or "")[:_PROMPT],
+            "prompt": (row["prompt"] or (run.spec.task if run else ""))[:_PROMPT],
             "model": run.accounts.get("model") or run.spec.codex.model if run else None,
             "reasoning": job.effort,
             "cwd": row["working_dir"],
@@ -154,15 +246,15 @@ class Jobs:
             "created_at": row["created_at"],
             "started_at": began,
             "completed_at": ended,
-            "tokens": _tokens(usage) if usage else None,
-            "files_modified": _paths(changed) if accounts else None,
+            "tokens": tokens(usage) if usage else None,
+            "files_modified": paths(changed) if accounts else None,
             "summary": answer[:_SUMMARY] if answer else None,
             "session_id": run.thread if run else None,
             "outcome": verdict.outcome if verdict else row["outcome"],
-            "error": verdict.error if verdict else row["hold"],
+            "error": (verdict and verdict.error) or self._why_never(session, row),
             "error_class": row["error_class"],
             "exit_code": verdict.exit_code if verdict else None,
-            "turn_state": _turn_state(row, status),
+            "turn_state": turn_state(row),
             "usage": {"total_tokens": row["tokens"]},
             "cost": {"usd": row["usd"] if row["priced"] else None},
             "runner": job.shown_by,
@@ -175,6 +267,15 @@ class Jobs:
         unfinished = self._ledger.runs.unfinished(session)
         return next(iter(unfinished), None) or self._ledger.runs.latest(session)
 
+    def _why_never(self, session: int, row: Json) -> str | None:
+        """Tell why the text of a job has had no turn, and will have none soon."""
+        if row["queue"] and row["why"] == "held":
+            return f"{row['hold']}"
+        if row["queue"] or row["last_run"]:
+            return _ACCOUNT.get(row["why"]) if row["queue"] else None
+        reason = self._ledger.value("end_of_text", session=session)
+        return _NEVER.get(f"{reason}", f"its text has ended: {reason}")
+
     def end_of_turn(self, session: Session) -> tuple[TurnEnd, Run] | None:
         """Return the end of the last turn, None while one runs or a text waits.
 
@@ -183,7 +284,11 @@ class Jobs:
         key, job_id = session.key, session.short_id
         with self._ledger.snapshot():
             row, run = self._ledger.sessions.line(key), self._ledger.runs.latest(key)
-        is_over = row["queue"] == 0 or row["why"] in {"held", "limit", "login"}
+        is_over = row["queue"] == 0 or row["why"] in WAITS_FOR_LONG
+        # Not of a text that waits since: it was given to no run.
+        if run and row["queue"] and is_over:
+            head = self._ledger.queue.head(key)
+            is_over = head is None or head.id == run.spec.prompt_id
         if run is None or row["run_state"] != "finished" or not is_over:
             self.store.clear_signal(job_id)
             return None
@@ -203,8 +308,10 @@ class Jobs:
         for_any: bool = False,
         timeout: float | None = None,
         after: str | None = None,
-    ) -> Iterator[tuple[Session, TurnEnd, Run]]:
+    ) -> Iterator[Ended]:
         """Yield each job whose turn has ended, also one that has ended before.
+
+        So is one that will have no turn: its text was canceled, say.
 
         Args:
             sessions: those of the jobs.
@@ -224,10 +331,10 @@ class Jobs:
                 version, looked = written, now
                 sweep(self._ledger, self._settings)
                 for session in [*left.values()]:
-                    found = self.end_of_turn(session)
-                    if found is not None and found[0].turn != after:
+                    found = self.ended(session)
+                    if found is not None and (not after or found.turn != after):
                         del left[session.key]
-                        yield session, *found
+                        yield found
                         if for_any:
                             return
             if timeout is not None and now - began >= timeout:
@@ -235,6 +342,37 @@ class Jobs:
                 message = f"after {timeout:g} s no turn of {names} has ended"
                 raise WaitTimeoutError(message)
             clock.sleep(_PACE_SECONDS)
+
+    def doubts(self) -> list[str]:
+        """Say of jobs that the older tool may run why that is not certain."""
+        told = self.older_jobs.histories.values() if self.older_jobs else ()
+        return [each.holder.doubt for each in told if each.holder and each.holder.doubt]
+
+    def ended(self, session: Session) -> Ended | None:
+        """Return the end of the last turn; None while one runs, or will run."""
+        if found := self.end_of_turn(session):
+            end, run = found
+            return Ended(session=session, turn=end.turn, at=end.at, run=run)
+        with self._ledger.snapshot():
+            row = self._ledger.sessions.line(session.key)
+            is_idle = row["run_state"] in {None, "finished"}
+            if is_idle and (why := self._why_never(session.key, row)):
+                is_limited = bool(row["queue"]) and row["why"] == "limit"
+                return Ended(session=session, error=why, is_limited=is_limited)
+        return None
+
+    def until_begun(self, session: Session) -> Iterator[None]:
+        """Wait until a job has had a run, or will have none."""
+        looked = clock.monotonic()
+        while self._ledger.sessions.get(session.key).last_run is None:
+            row = self._ledger.sessions.line(session.key)
+            if not row["queue"] or row["why"] == "held":
+                return
+            yield
+            clock.sleep(_PACE_SECONDS * 4)
+            if clock.monotonic() - looked >= _SWEEP_SECONDS:
+                looked = clock.monotonic()
+                sweep(self._ledger, self._settings)
 
     def only_in_table(self) -> int:
         """Count the jobs that files do not have, where only files are used."""
@@ -250,40 +388,9 @@ class Jobs:
 class NoSuchJobError(NoSuchTaskError):
     """Report a session that is no job, or that does not exist."""
 
-    def __init__(self, text: str) -> None:
-        message = f"no job {text!r}: the task was not started by codex-agent"
-        RunnerError.__init__(self, message, "codex-agent jobs --all lists them")
-
-
-def status_of(row: Json) -> str:
-    """Tell the state of a job by its row of `listed`, in one of four words."""
-    if row["run_state"] not in {None, "finished"}:
-        return RUNNING
-    if row["queue"] and row["why"] != "held":
-        return RUNNING if row["launched_at"] else PENDING
-    is_good = row["outcome"] == Outcome.SUCCEEDED and row["error_class"] is None
-    return COMPLETED if is_good and not row["queue"] else FAILED
-
-
-def _turn_state(row: Json, status: str) -> str:
-    if row["error_class"] == CONTEXT_FULL:
-        return "context_limit"
-    return "working" if status == RUNNING else "idle"
-
-
-def _tokens(usage: Mapping[str, object]) -> Json:
-    window = loose_json.integer(usage.get("context_window"))
-    used = loose_json.integer(usage.get("input_tokens"))
-    share = round(used / window * 100, 2) if window and used is not None else None
-    return {
-        "input": used,
-        "output": loose_json.integer(usage.get("output_tokens")),
-        "context_window": window,
-        "context_used_pct": share,
-    }
-
-
-def _paths(changed: object) -> list[str]:
-    found = changed if isinstance(changed, list) else []
-    paths = (each.get("path") if isinstance(each, dict) else each for each in found)
-    return [str(path) for path in paths]
+    def __init__(self, text: str, task: str | None = None) -> None:
+        message, fix = f"no job {text!r}", "codex-agent jobs --all lists them"
+        if task is not None:
+            message += ": the task was not started by codex-agent"
+            fix = f"codex-tasks status {task} shows it"
+        RunnerError.__init__(self, message, fix)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from support import stand_in as script
+from support.agents import Agents
 from support.commands import Cli
 from support.sessions import Sessions
 from support.stand_in import StandIn, make_stand_in
@@ -80,3 +81,9 @@ def held(codex: StandIn, go: Path) -> Path:
 def without_timer(cli: Cli) -> None:
     """Let only commands and supervisors deliver prompts."""
     cli.environment["CODEX_RUNNER_TIMER"] = "0"
+
+
+@pytest.fixture
+def agents(sessions: Sessions) -> Agents:
+    """Start jobs of the stand-in in the repository."""
+    return Agents(sessions)

@@ -7,7 +7,8 @@ from runner.cli import format
 from runner.cli.options import refuse
 from runner.errors import RunnerError
 from runner.service import archive
-from runner.service.jobs import COMPLETED, FAILED, Jobs
+from runner.service.job_states import COMPLETED, FAILED
+from runner.service.jobs import Jobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,14 +54,20 @@ def main(found: Values, context: Context) -> int:
     from runner.service.stop import stop_sessions  # noqa: PLC0415 - for this alone
 
     refuse((not found.id, "name the jobs to end"))
-    jobs, sessions, code = _found(found, context)
-    keys = [each.key for each in sessions]
+    jobs, sessions, code = _found(found, context, with_older=True)
+    older = [each for by, each in sessions if by is not jobs]
+    keys = [each.key for by, each in sessions if by is jobs]
     rows, lines = list[dict[str, object]](), list[str]()
-    stopped = stop_sessions(keys, context.ledger, context.settings)
-    names = {each.name: each.short_id for each in sessions}
-    for each in stopped:
+    stopped = stop_sessions(keys, context.ledger, context.settings) if keys else []
+    # Behind them are those that were started inside of their runs.
+    names = [each.short_id for by, each in sessions if by is jobs]
+    names += [each.name for each in stopped[len(names) :]]
+    if jobs.older and jobs.older.older_jobs:
+        kill = jobs.older.older_jobs.kill
+        stopped += [kill(each, context.ledger) for each in older]
+        names += [each.short_id for each in older]
+    for name, each in zip(names, stopped, strict=True):
         context.notes(each.notes)
-        name = names.get(each.name, each.name)
         if each.error is not None:
             code = max(code, context.fault(name, each.error))
             continue
@@ -73,17 +80,26 @@ def main(found: Values, context: Context) -> int:
     return code
 
 
-def _found(found: Values, context: Context) -> tuple[Jobs, list[Session], int]:
-    """Find the jobs that are named; go on after one that does not exist."""
+def _found(
+    found: Values, context: Context, *, with_older: bool = False
+) -> tuple[Jobs, list[tuple[Jobs, Session]], int]:
+    """Find the jobs that are named, each with those it is one of.
+
+    Go on after one that does not exist, or that the older tool runs.
+    """
     context.sweep()
     jobs, code = Jobs(context.ledger, context.settings), 0
-    sessions: list[Session] = []
+    sessions: dict[tuple[bool, int], tuple[Jobs, Session]] = {}
     for name in dict.fromkeys(found.id):
         try:
-            sessions.append(jobs.find(name))
+            by, session = (
+                (jobs, jobs.find(name)) if not with_older else jobs.owner(name)
+            )
         except RunnerError as error:
             code = max(code, context.fault(name, error))
-    return jobs, sessions, code
+        else:
+            sessions[by is jobs, session.key] = by, session
+    return jobs, [*sessions.values()], code
 
 
 def _close_pane(job_id: str, jobs: Jobs, context: Context) -> None:
@@ -98,7 +114,8 @@ def main_delete(found: Values, context: Context) -> int:
     """Remove jobs, one line each; go on after one that fails."""
     refuse((not found.id, "name the jobs to remove"))
     jobs, sessions, code = _found(found, context)
-    return max(code, _remove(sessions, jobs, found, context))
+    mine = [each for _, each in sessions]
+    return max(code, _remove(mine, jobs, found, context))
 
 
 def main_clean(found: Values, context: Context) -> int:
@@ -126,9 +143,9 @@ def _remove(
     for session in sessions:
         name, words = session.short_id, (session, context.ledger, context.settings)
         try:
-            _close_pane(name, jobs, context)
             with worktrees.removing(*words, with_unmerged=found.force) as left:
                 removed = archive.remove(session, context.ledger)
+            _close_pane(name, jobs, context)
             jobs.store.remove(name)
         except RunnerError as error:
             code = max(code, context.fault(name, error))

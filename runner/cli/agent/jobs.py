@@ -7,9 +7,10 @@ from runner import clock, config
 from runner.cli import figures, format
 from runner.cli.options import refuse, whole_number
 from runner.cli.output import Encoded, is_terminal, visible
-from runner.errors import RunnerError, WaitTimeoutError
+from runner.errors import WaitTimeoutError
 from runner.model import Outcome
-from runner.service.jobs import CONTEXT_FULL, Jobs
+from runner.service.job_states import CONTEXT_FULL
+from runner.service.jobs import Jobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,12 +18,11 @@ if TYPE_CHECKING:
 
     from runner.cli.context import Context
     from runner.cli.options import Values
-    from runner.ledger.sessions import Session
     from runner.model import Run
-    from runner.service.jobs import Json
+    from runner.service.jobs import Ended, Json
 
 HELP = """\
-List jobs: those at work first, then what waits, failed and completed.
+List jobs: first the running ones, then pending, failed and completed ones.
 
 --limit N   at most N jobs (default: 20)
 --all       all jobs
@@ -57,7 +57,7 @@ ID ...          the jobs
   the usage limit is reached; 64 wrong usage; 124 --timeout has passed
 """
 _LIMIT, _PROMPT_WIDTH, _RULE = 20, 50, 80
-_WRONG_USAGE, _FULL, _LIMITED = 64, 2, 4
+_FULL, _LIMITED = 2, 4
 
 
 def main(found: Values, context: Context) -> int:
@@ -69,6 +69,7 @@ def main(found: Values, context: Context) -> int:
     with context.ledger.snapshot():
         rows = jobs.texts(None if found.all else most)
     jobs.keep()
+    context.notes(jobs.older.doubts() if jobs.older else [])
     if missing := jobs.only_in_table():
         told = format.count(missing, "job")
         fix = "codex-agent migrate --to json writes them"
@@ -104,15 +105,18 @@ def _row(*cells: str) -> str:
 def main_status(found: Values, context: Context) -> int:
     """Show one job, in the lines of the older tool and some more."""
     context.sweep()
-    jobs = Jobs(context.ledger, context.settings)
-    session = jobs.find(found.id)
+    jobs, session = Jobs(context.ledger, context.settings).owner(found.id)
     job = jobs.store.load(session.short_id)
     end = jobs.end_of_turn(session)
-    with context.ledger.snapshot():
+    with jobs.ledger.snapshot():
         report = jobs.report(job, session.key) if job else {}
-        turns = len(context.ledger.runs.ids(session.key))
+        runs = jobs.ledger.runs.of_session(session.key)
+        turns = sum(run.is_finished for run in runs)
+    context.notes(jobs.doubts())
     last = None if end is None else {"turn": end[0].turn, "at": end[0].at}
-    told = {**report, "turns": turns, "last_turn": last}
+    kept = session.settings
+    sandbox = kept.codex.sandbox if kept else None
+    told = {**report, "sandbox": sandbox, "turns": turns, "last_turn": last}
     context.tell(found, "job", {"job": told}, _lines(told, end and end[0].message))
     return 0
 
@@ -127,6 +131,7 @@ def _lines(told: Json, message: str | None) -> list[str]:
         ("Status", told["status"]),
         ("Outcome", told["outcome"]),
         ("Model", model),
+        ("Sandbox", told["sandbox"]),
         ("Created", told["created_at"]),
         ("Started", told["started_at"]),
         ("Completed", told["completed_at"]),
@@ -135,7 +140,7 @@ def _lines(told: Json, message: str | None) -> list[str]:
         ("Error", told["error"]),
         ("Exit code", told["exit_code"]),
         ("Turn state", _TURN_STATES.get(told["turn_state"], told["turn_state"])),
-        ("Turns", told["turns"]),
+        ("Turns completed", told["turns"]),
         ("Last turn", last and last["at"]),
         ("Last message", message),
     ]
@@ -147,29 +152,29 @@ _TURN_STATES = {"context_limit": "context_limit (context window exceeded)"}
 
 def main_await_turn(found: Values, context: Context) -> int:
     """Print the answer of each turn that ends; return what the worst has come to."""
-    try:
-        refuse(
-            (not found.id, "name the jobs to wait for"),
-            (found.after and len(found.id) > 1, "--after takes one job"),
-        )
-        timeout = config.seconds(found.timeout or "0", "--timeout")
-    except RunnerError as error:
-        error.exit_code = _WRONG_USAGE
-        raise
+    refuse(
+        (not found.id, "name the jobs to wait for"),
+        (found.after and len(found.id) > 1, "--after takes one job"),
+    )
+    timeout = config.seconds(found.timeout or "0", "--timeout")
     context.sweep()
     jobs = Jobs(context.ledger, context.settings)
-    sessions = [jobs.find(text) for text in dict.fromkeys(found.id)]
+    sessions = jobs.find_all(found.id)
+    if found.after:
+        turns = context.ledger.runs.ids(sessions[0].key)
+        wrong = f"--after {found.after}: the job has no such turn"
+        refuse((found.after not in turns, wrong))
     how: dict[str, Any] = {"for_any": found.any, "after": found.after}
     rows: list[Json] = []
     codes = [0]
-    with context.waiting(context.found([each.short_id for each in sessions])):
+    tasks = context.found([each.short_id for each in sessions])
+    with context.waiting(tasks, are_jobs=True):
         try:
-            for session, end, run in jobs.await_turns(sessions, timeout=timeout, **how):
-                codes.append(_code_of(run))
-                about = {"id": session.short_id, "session_id": run.thread}
-                rows.append({**about, **_ended(run), "turn": end.turn, "at": end.at})
+            for ended in jobs.await_turns(sessions, timeout=timeout, **how):
+                codes.append(_code_of(ended))
+                rows.append({**_told(ended), "turn": ended.turn, "at": ended.at})
                 if not found.json:
-                    print_answer(session, run, found, context)
+                    print_answer(ended, found, context, is_named=len(sessions) > 1)
         except WaitTimeoutError as error:
             context.keep(error)
             raise
@@ -179,17 +184,23 @@ def main_await_turn(found: Values, context: Context) -> int:
     return max(codes)
 
 
-def _ended(run: Run) -> Json:
-    verdict = run.verdict
+def _told(ended: Ended) -> Json:
+    run = ended.run
+    verdict = run.verdict if run else None
     return {
-        "outcome": run.outcome,
-        "error": verdict.error if verdict else None,
+        "id": ended.session.short_id,
+        "session_id": run.thread if run else ended.session.thread,
+        "outcome": run.outcome if run else None,
+        "error": verdict.error if verdict else ended.error,
         "exit_code": verdict.exit_code if verdict else None,
         "final_message": _answer_of(run),
     }
 
 
-def _code_of(run: Run) -> int:
+def _code_of(ended: Ended) -> int:
+    run = ended.run
+    if run is None:
+        return _LIMITED if ended.is_limited else 1
     if run.verdict is not None and run.verdict.error_class == CONTEXT_FULL:
         return _FULL
     if run.outcome is Outcome.USAGE_LIMITED:
@@ -197,19 +208,26 @@ def _code_of(run: Run) -> int:
     return 0 if run.has_succeeded else 1
 
 
-def _answer_of(run: Run) -> str | None:
+def _answer_of(run: Run | None) -> str | None:
     from runner.exports.task_files import answer_of  # noqa: PLC0415 - at the end
 
-    return answer_of(run, None)
+    return answer_of(run, None) if run else None
 
 
-def print_answer(session: Session, run: Run, found: Values, context: Context) -> None:
-    """Print the answer of a turn; on standard error, why it has not succeeded."""
-    answer, verdict = _answer_of(run), run.verdict
+def print_answer(
+    ended: Ended, found: Values, context: Context, *, is_named: bool = False
+) -> None:
+    """Print the answer of a turn; on standard error, why it has not succeeded.
+
+    With `is_named` the job is named there whatever the end was.
+    """
+    told, run = _told(ended), ended.run
+    has_succeeded = run is not None and run.has_succeeded
+    answer = told["final_message"] or ("Turn complete" if has_succeeded else None)
     show = visible if is_terminal() else str
-    told = {"id": session.short_id, "session_id": run.thread, "run_id": run.run_id}
-    lines = [show(answer or "Turn complete")] if answer or run.has_succeeded else []
-    context.tell(found, "turn", {**told, **_ended(run)}, lines)
-    if verdict is not None and not run.has_succeeded:
-        error = f": {verdict.error}" if verdict.error else ""
-        context.note(f"job {session.short_id}: {verdict.outcome}{error}")
+    if is_named or not has_succeeded:
+        error = f": {told['error']}" if told["error"] else ""
+        what = told["outcome"] or "no turn"
+        context.note(f"job {told['id']}: {what}{error}")
+    told["run_id"] = run.run_id if run else None
+    context.tell(found, "turn", told, [show(answer)] if answer else [])

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
+from parsers.light import suppress
 from runner.errors import RunnerError
+from runner.exports.jobs import VARIABLE
 from runner.process.start import run_captured, which
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from parsers.paths import Path
     from runner.config import Config
 
 PREFIX = "codex-agent-"
@@ -33,7 +34,7 @@ def _tmux(settings: Config, *words: str) -> bytes | None:
     return None if done.exit_code else done.output
 
 
-def show(job_id: str, base: Path, settings: Config) -> Iterator[str]:
+def show(job_id: str, settings: Config) -> Iterator[str]:
     """Show the log of a job in a session of its own; yield why that cannot be.
 
     The session only shows: the job does not depend on it.
@@ -42,9 +43,16 @@ def show(job_id: str, base: Path, settings: Config) -> Iterator[str]:
         yield f"job {job_id} runs without a pane: {MISSING}"
         return
     words = [sys.executable, "-P", "-m", "runner", "codex-agent", "watch", job_id]
-    home = f"CODEX_RUNNER_HOME={settings.state_home}"
-    line = ("-s", PREFIX + job_id, "-c", str(base), "-e", home, "--", *words)
+    kept = {"CODEX_RUNNER_HOME": str(settings.state_home)}
+    if kind := settings.environment.get(VARIABLE):
+        kept[VARIABLE] = kind
+    # The server has the environment of whoever started it. No path is given with `-c`:
+    # tmux would run what stands in it as `#(...)`.
+    own = [word for name, value in kept.items() for word in ("-e", f"{name}={value}")]
+    line = ("-s", PREFIX + job_id, *own, "--", *words)
     try:
+        if of(job_id, settings):
+            return  # it follows the job still
         if _tmux(settings, "new-session", "-d", *line) is None:
             yield f"job {job_id} runs without a pane: tmux has refused it"
     except RunnerError as error:
@@ -54,7 +62,14 @@ def show(job_id: str, base: Path, settings: Config) -> Iterator[str]:
 def close(job_id: str, settings: Config) -> None:
     """Close the session of a job, if there is one."""
     if is_there(settings):
-        _tmux(settings, "kill-session", "-t", f"={PREFIX}{job_id}")
+        with suppress(RunnerError):  # it closes with the end of the job
+            _tmux(settings, "kill-session", "-t", f"={PREFIX}{job_id}")
+
+
+def of(job_id: str, settings: Config) -> str | None:
+    """Name the session of a job, if there is one."""
+    names = [each["name"] for each in sessions(settings)]
+    return next((name for name in names if name == PREFIX + job_id), None)
 
 
 def sessions(settings: Config) -> list[dict[str, str]]:

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import os
-
 from parsers.paths import Path
 from parsers.struct import replace
 from runner import config_files, files
 from runner.cli import terms
+from runner.cli.agent import EFFORTS
 from runner.cli.options import codex_of, limits_of, refuse
+from runner.cli.output import write_error
+from runner.errors import RunnerError
 from runner.ledger.jobs import Job
 from runner.ledger.settings import OwnSettings
 from runner.prompt import read
 from runner.prompt.assembly import assemble
 from runner.prompt.attached import Attached
 from runner.service import queue, start
+from runner.service.job_states import COMPLETED, FAILED
 from runner.service.jobs import Jobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runner.cli.context import Context
     from runner.cli.options import Values
     from runner.config import Config
     from runner.ledger.sessions import Session
     from runner.model import Run
     from runner.prompt.assembly import Assembled
+    from runner.service.jobs import Ended
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 _USUAL = "as configured"
 _SANDBOX, _CONFIRM_SECONDS = "workspace-write", 60.0
 # The options of the queue that a job has not.
@@ -73,7 +77,7 @@ limits:
   codex-agent start -f 'src/**' -s read-only "Review this"
 
 0 started, or the job waits; 1 Codex could not be launched; 2 wrong usage, or too many
-  files; 3 no such job (--after); 75 the job has no slot
+  files; 3 no such job (--after)
 with --wait: that of the run
 """
 HELP_send = """\
@@ -91,16 +95,13 @@ TEXT ...  the text; several words are joined; - reads standard input
 
 def main(found: Values, context: Context) -> int:
     """Start a job, and print the lines of the older tool."""
-    refuse((found.fast, "--fast: that model does not exist; name one with --model"))
-    base = Path(found.dir or ".").absolute()
-    refuse((not files.is_directory(base), f"--dir {base}: no such directory"))
-    made = _assembled(found, base, context)
+    base, made = asked(found, context)
     if found.dry_run:
         _preview(made, found, context)
         return 0
     session, run_id = begun(found, made, base, context)
-    if found.confirm and run_id is not None:
-        _confirm(run_id, context)
+    if found.confirm:
+        confirm(session, context)
     if found.wait or found.notify_on_complete:
         if not found.json:
             context.note(f"job {session.short_id}")
@@ -120,6 +121,22 @@ def main(found: Values, context: Context) -> int:
     return 0
 
 
+def asked(found: Values, context: Context) -> tuple[Path, Assembled]:
+    """Return where Codex works, and the whole prompt.
+
+    Raises:
+        UsageError: an option is wrong, or there is no such directory.
+    """
+    refuse((found.fast, "--fast: that model does not exist; name one with --model"))
+    base = Path(found.dir or ".").absolute()
+    refuse((not files.is_directory(base), f"--dir {base}: no such directory"))
+    effort = found.reasoning
+    wrong = f"--reasoning {effort!r} is none of {', '.join(EFFORTS)}"
+    refuse((effort is not None and effort not in EFFORTS, wrong))
+    notified(found)
+    return base, _assembled(found, base, context)
+
+
 def begun(
     found: Values, made: Assembled, base: Path, context: Context
 ) -> tuple[Session, str | None]:
@@ -132,14 +149,10 @@ def begun(
     ledger, settings = context.ledger, context.settings
     own = config_files.in_force(settings, base)
     vars(found)["skip_git_repo_check"] = True
-    effort = found.reasoning
-    wrong = f"--reasoning {effort!r} is none of {', '.join(EFFORTS)}"
-    refuse((effort is not None and effort not in EFFORTS, wrong))
-    if effort is not None:
-        given = f'model_reasoning_effort="{effort}"'
+    if found.reasoning is not None:
+        given = f'model_reasoning_effort="{found.reasoning}"'
         vars(found)["config"] = [*found.config, given]
-    codex = codex_of(found, own)
-    codex = replace(codex, sandbox=codex.sandbox or _SANDBOX)
+    codex = codex_of(found, replace(own, sandbox=own.sandbox or _SANDBOX))
     limits = replace(limits_of(found, own), announcement=_CONFIRM_SECONDS)
     own_terms = terms.terms_of(found, own)
     place = start.Place(
@@ -151,14 +164,14 @@ def begun(
         from runner.service import worktrees  # noqa: PLC0415 - git
 
         worktrees.check(request.repo, own_terms.worktree, settings, context.note)
-    asked = {**_NO_OPTIONS, "after": found.after}
+    wanted = {**_NO_OPTIONS, "after": found.after}
     once = OwnSettings(once=request.codex.once, terms=own_terms)
-    how = queue.options(asked, ledger, own, once)
+    how = queue.options(wanted, ledger, own, once)
     job = Job(
         id="",
         parent_session=found.parent_session,
         label=found.label,
-        effort=effort,
+        effort=found.reasoning,
         files=tuple(name for name, _ in made.attached.texts),
         map_name=made.map_name,
         constraints=made.constraints,
@@ -168,7 +181,7 @@ def begun(
     if job.shown_by == "tmux":
         from runner.cli.agent import panes  # noqa: PLC0415 - where it is asked for
 
-        context.notes(panes.show(session.short_id, base, settings))
+        context.notes(panes.show(session.short_id, settings))
     context.note_containment(is_queued=run_id is None)
     return session, run_id
 
@@ -226,8 +239,8 @@ def _preview(made: Assembled, found: Values, context: Context) -> None:
     context.note(f"would send about {made.tokens:,} tokens: {', '.join(parts)}")
 
 
-def _confirm(run_id: str, context: Context) -> None:
-    """Wait until Codex has named its thread.
+def confirm(session: Session, context: Context) -> None:
+    """Wait until Codex has named its thread; a job that waits is only noted.
 
     Raises:
         NotStartedError, WaitTimeoutError: it has ended, or it takes too long.
@@ -237,16 +250,18 @@ def _confirm(run_id: str, context: Context) -> None:
     from runner.lifecycle.recover import reconcile_run  # noqa: PLC0415 - as above
 
     ledger, deadline = context.ledger, clock.monotonic() + _CONFIRM_SECONDS
-    while True:
+    while (run_id := ledger.sessions.get(session.key).last_run) is not None:
         run = reconcile_run(ledger.runs.find(run_id), ledger, context.settings)
         if run.thread is not None:
             return
         if run.is_finished:
+            context.note(f"job {session.short_id} was not started")
             raise start.NotStartedError(run)
         if clock.monotonic() > deadline:
             message = f"Codex has not named its thread within {_CONFIRM_SECONDS:g} s"
-            raise WaitTimeoutError(message)
+            raise WaitTimeoutError(message, f"codex-agent status {session.short_id}")
         clock.sleep(0.02)
+    context.note(f"job {session.short_id} waits: --confirm has nothing to wait for")
 
 
 def waited(session: Session, found: Values, context: Context) -> int:
@@ -255,37 +270,58 @@ def waited(session: Session, found: Values, context: Context) -> int:
 
     jobs = Jobs(context.ledger, context.settings)
     tasks = context.found([session.short_id])
-    with context.waiting(tasks):
-        ((_, _, run),) = jobs.await_turns([session])
-    print_answer(session, run, found, context)
-    if found.notify_on_complete:
-        _tell_program(found.notify_on_complete, session, run, context)
-    return exit_code_of(run)
+    with context.waiting(tasks, are_jobs=True):
+        (ended,) = jobs.await_turns([session])
+    print_answer(ended, found, context)
+    if command := notified(found):
+        run = ended.run
+        status = COMPLETED if run and run.has_succeeded else FAILED
+        tell_program(command, ended, status, context)
+    return exit_code_of(ended.run)
 
 
-def exit_code_of(run: Run) -> int:
+def exit_code_of(run: Run | None) -> int:
     """Return the exit code of a finished run; a failed check makes it 1."""
-    verdict = run.verdict
+    verdict = run.verdict if run else None
     code = verdict.exit_code if verdict else 1
-    return code or int(not run.has_succeeded)
+    return code or int(run is None or not run.has_succeeded)
 
 
-def _tell_program(command: str, session: Session, run: Run, context: Context) -> None:
-    """Run the program of --notify-on-complete; note how it has ended."""
+def notified(found: Values) -> list[str]:
+    """Return the words of --notify-on-complete.
+
+    Raises:
+        UsageError: they need a shell.
+    """
+    if not found.notify_on_complete:
+        return []
     from runner.notify import command_of  # noqa: PLC0415 - with a program alone
+
+    return command_of(found.notify_on_complete, "--notify-on-complete")
+
+
+def tell_program(
+    command: Sequence[str], ended: Ended, status: str, context: Context
+) -> None:
+    """Run the program of --notify-on-complete; note how it has ended."""
     from runner.process.start import run_captured  # noqa: PLC0415 - as above
 
-    words = command_of(command, "--notify-on-complete")
-    error = run.verdict.error if run.verdict and run.verdict.error else ""
+    run = ended.run
+    error = run.verdict.error if run and run.verdict else ended.error
     told = {
-        "CODEX_AGENT_JOB_ID": session.short_id,
-        "CODEX_AGENT_STATUS": "completed" if run.has_succeeded else "failed",
-        "CODEX_AGENT_ERROR": error.replace("\0", ""),
+        "CODEX_AGENT_JOB_ID": ended.session.short_id,
+        "CODEX_AGENT_STATUS": status,
+        "CODEX_AGENT_ERROR": (error or "").replace("\0", ""),
     }
     environment = {**context.settings.environment, **told}
     here, limit = str(Path().absolute()), context.settings.hook_seconds
-    done = run_captured(words, environment, here, limit)
-    os.write(2, done.output + done.errors)
+    try:
+        done = run_captured(command, environment, here, limit)
+    except RunnerError as wrong:
+        # The exit code is that of the run.
+        context.note(f"--notify-on-complete: {wrong}")
+        return
+    write_error((done.output + done.errors).decode(errors="replace"))
     if done.exit_code:
         context.note(f"--notify-on-complete exited with {done.exit_code}")
 
@@ -312,4 +348,9 @@ def main_send(found: Values, context: Context) -> int:
         what = "Sent" if sent.run_id else "Queued"
         lines = [f"{what} to {session.short_id}: {shown}"]
         context.tell_sent(found, session.key, sent.run_id, lines)
+    job = jobs.store.load(session.short_id)
+    if job is not None and job.shown_by == "tmux":
+        from runner.cli.agent import panes  # noqa: PLC0415 - where it is asked for
+
+        context.notes(panes.show(session.short_id, settings))
     return 0
