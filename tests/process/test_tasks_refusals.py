@@ -60,7 +60,10 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "nothing to import": (["import", ""], ["DIR is empty", NO_NAME]),
     "no time": (["usage", "--since", ""], ["--since is empty", NO_VALUE]),
     "no title": (["start", "-t", "", "x"], ["-t/--title is empty", NO_VALUE]),
-    "a blank title": (["start", "-t", " ", "x"], ["--title is empty", "fix:   give it a value"]),
+    "a blank title": (
+        ["start", "-t", " ", "x"],
+        ["--title is empty", "fix:   give it a value"],
+    ),
     "no task": (["status", ""], ["TASK is empty", NO_NAME]),
     "no task to send to": (["send", "", "x"], ["TASK is empty", NO_NAME]),
     "no task to stop": (["stop", ""], ["TASK is empty", NO_NAME]),
