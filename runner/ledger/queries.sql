@@ -514,7 +514,7 @@ where p.id = (select id from judged where session = :session)
 select j.id as prompt, j.session, s.thread_id as thread, s.home, j.word is 'writer' as waits_for_writer, p.environment
 from judged j join sessions s on s.id = j.session join prompts p on p.id = j.id
 where j.taker is null and (j.word is null or j.word = 'writer' and p.wake_why = 'writer')
-    and (not exists (select 1 from runs where state = 'waiting') or j.rank < coalesce((select min(w.rank) from judged w join sessions t on t.id = w.session
+    and (not exists (select 1 from runs where state = 'waiting' and state <> 'finished') or j.rank < coalesce((select min(w.rank) from judged w join sessions t on t.id = w.session
         where w.word is null and w.taker is not null and t.thread_id is null), 9e18))
 order by j.rank, j.id
 

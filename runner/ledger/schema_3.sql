@@ -373,7 +373,9 @@ create view listed as
 select v.id as key, v.name as id, v.short_id, v.thread_id as session_id, v.title, v.state, v.outcome, v.created_at, v.updated_at, v.repo as working_dir,
     v.waiting as queue, v.last_run, coalesce(p.preview, h.preview) as prompt, v.word as why, v.until, h.hold, h.queued_at,
     r.state as run_state, r.directory, r.layout, r.error_class, r.detail, r.launched_at, r.ended_at,
-    iif(u.unknown_usage < u.runs, u.total, null) as tokens, u.usd, u.runs - u.unknown_cost as priced, u.unpriced, u.uncounted
+    iif(u.unknown_usage < u.runs, u.total, null) as tokens, u.usd, u.runs - u.unknown_cost as priced, u.unpriced, u.uncounted,
+    iif(v.word = 'dependency', (select t.short_id from needs n join prompts q on q.id = n.needs join sessions t on t.id = q.session
+        where n.prompt = v.head and n.met = 0 limit 1), null) as needed
 from session_states v left join runs r on r.run_id = v.last_run
 left join prompts p on p.id = r.prompt left join prompts h on h.id = v.head
 left join usage_sums u on u.grouped = 'session' and u.key = cast(v.name as blob) and u.quarter = 0;

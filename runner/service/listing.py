@@ -49,7 +49,6 @@ _BRIEF = {
     "session": "own run",
     "slot": "no free slot",
     "rate": "starts per minute",
-    "dependency": "after another",
     "writer": "other writer",
     "pause": "paused",
     "secret": "needs a secret",

@@ -63,8 +63,9 @@ def shown(row: Mapping[str, Any], doing: tuple[str, str | None] | None = None) -
     if row["queue"]:
         state = "parked" if word in _PARKED else "queued"
         since = changed if state == "parked" else row["queued_at"] or changed
-        until = row["until"]
-        return Shown(state=state, reason=word, detail=None, since=since, until=until)
+        needed, until = row["needed"], row["until"]
+        told = f"after {needed}" if needed else None
+        return Shown(state=state, reason=word, detail=told, since=since, until=until)
     return _ended(row)
 
 

@@ -47,7 +47,7 @@ _PASSING_CHANCE = 0.05
 # A command that takes longer than this is stuck.
 _PATIENCE_SECONDS = 60.0
 _END_SECONDS = 60.0
-_TIMER_SECONDS = 15.0
+_TIMER_SECONDS = 70.0  # above the time after which a claimed notice is due again
 # One in so many commands is started as a program of its own, the others are forks.
 _PROGRAM_EVERY = 8
 # The numbers of the commands that follow when no process is killed any more.

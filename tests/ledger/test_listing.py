@@ -1,6 +1,7 @@
 """`ls` reads the ledger, and the names in the state directory: no file of a session."""
 
 import os
+import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -143,3 +144,25 @@ def test_what_one_session_has_used_is_found_without_the_usage_of_others(
         plan = [row[3] for row in database.execute(query, {"name": "one"})]
 
     assert plan == ["SEARCH usage_sums USING PRIMARY KEY (grouped=? AND key=?)"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("deliverable", "all_waiting", "next_deadline", "unfinished_runs", "expired"),
+        *("listed_active", "listed_session", "has_limits", "kept", "latest_run"),
+    ],
+)
+def test_what_runs_or_waits_is_found_without_what_has_ended(
+    home: Path, name: str
+) -> None:
+    Ledger(home).close()
+    query = queries()[name].partition(";")[0]
+    values = dict.fromkeys(re.findall(r":(\w+)", query))
+
+    with closing(sqlite3.connect(home / NAME)) as database:
+        rows = database.execute(f"explain query plan {query}", values)
+        plan = [row[3] for row in rows]
+
+    whole = [each for each in plan if re.match("SCAN [a-z]*(runs|prompts|r|p)$", each)]
+    assert whole == []

@@ -378,3 +378,17 @@ def test_a_run_that_starts_another_and_waits_does_not_wait_for_itself(
     assert sessions("status", "--wait", "--timeout", 30, outer).code == 0
     runs = sessions.rows("select slotless, parent_run is not null, outcome from runs")
     assert runs == [(0, 0, "succeeded"), (1, 1, "succeeded")]
+
+
+def test_the_list_names_the_task_that_another_one_waits_for(
+    sessions: Sessions, held: Path, go: Path
+) -> None:
+    first = sessions.start("wait")
+    sessions(*sessions.starting("--queue", "--after", first.id, "Then this."))
+
+    rows = rows_of(sessions("ls", "--json").stdout)
+    (waits,) = [each["shown"] for each in rows if each["shown"]["state"] == "queued"]
+    assert waits["reason"] == "dependency"
+    assert waits["detail"] == f"after {first.status['short_id']}"
+    go.touch()
+    held.touch()
