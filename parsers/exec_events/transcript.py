@@ -8,10 +8,12 @@ mistaken for a heading, and `parsers.text_logs.read` can read the log.
 from __future__ import annotations
 
 from parsers.exec_events import events, items
+from parsers.struct import Struct
 from parsers.text import painted, strip, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
 
     from parsers.accounting.tokens import Usage
@@ -42,49 +44,60 @@ _BODIES: Final = {
 _CHANGES: Final = {"A": _GREEN, "D": _RED, "M": _YELLOW}
 
 
-def render(line: bytes, event: events.Event | None = None) -> str:
+class Form(Struct, kw_only=False):
+    """Hold how texts are shown: whether whole, and what is made of their characters.
+
+    By default control characters are replaced by their codes, of a command's output
+    the first and the last `OUTPUT_LINES` lines are kept, and long lines are cut.
+    """
+
+    is_whole: bool = False
+    show: Callable[[str], str] = visible
+
+
+_USUAL: Final = Form()
+
+
+def render(line: bytes, event: events.Event | None = None, form: Form = _USUAL) -> str:
     """Render a line; "" when there is nothing to show, else a text with a newline.
 
     `event` is the line if it was decoded already.
-
-    Control characters are replaced by their codes. Of a command's output the first and
-    the last `OUTPUT_LINES` lines are kept.
     """
     said = ""
     match event or events.decode(line):
         case events.ItemEvent(phase="completed", item=item):
-            said = _completed(item)
+            said = _completed(item, form)
         case (
             events.ItemEvent(phase="started", item=item)
             | events.ItemEvent(item=items.TodoList() as item)
         ):
-            said = _started(item)
+            said = _started(item, form)
         case events.ThreadStarted(thread_id=thread_id):
             said = f"session id: {thread_id}\n\n"
         case events.TurnFailed(message=message):
-            said = _heading("turn failed: ", message)
+            said = _heading("turn failed: ", message, form)
         case events.ErrorReported(message=message, is_reconnect=is_reconnect):
-            said = _heading("note: " if is_reconnect else "ERROR: ", message)
+            said = _heading("note: " if is_reconnect else "ERROR: ", message, form)
         case events.UnknownEvent(type=name):
-            said = _heading("not known to this version: event ", name)
+            said = _heading("not known to this version: event ", name, form)
         case events.Undecodable():
             text = line[: 4 * LINE_LENGTH].decode("utf-8", "replace").strip(" \t\r\n\0")
             text = text.replace("\n", " ")
-            said = _heading("unreadable line: ", text) if text else ""
+            said = _heading("unreadable line: ", text, form) if text else ""
         case events.ItemEvent() | events.TurnStarted() | events.TurnCompleted():
             pass  # the usage of a completed turn is that of the whole thread
     return said
 
 
-def render_stderr(line: bytes) -> str:
+def render_stderr(line: bytes, form: Form = _USUAL) -> str:
     """Render a line that Codex wrote to its standard error."""
     text = line.decode("utf-8", "replace").rstrip("\r\n")
-    return _heading("[stderr] ", strip(text)) if text.strip() else ""
+    return _heading("[stderr] ", strip(text), form) if text.strip() else ""
 
 
-def render_prompt(text: bytes) -> str:
+def render_prompt(text: bytes, form: Form = _USUAL) -> str:
     """Render the prompt of a run."""
-    return _block("user", text.decode("utf-8", "replace"))
+    return _block("user", text.decode("utf-8", "replace"), form)
 
 
 def render_tokens(
@@ -105,7 +118,9 @@ def render_tokens(
 def render_end(run_id: str, outcome: str, error: str | None) -> str:
     """Render the end of a run that did not succeed."""
     reason = (error or "").encode("utf-8", "replace").decode()
-    return _heading(f"run {run_id} {outcome}" + (": " if reason else ""), reason)
+    return _heading(
+        f"run {run_id} {outcome}" + (": " if reason else ""), reason, _USUAL
+    )
 
 
 def coloured(said: str) -> str:
@@ -126,47 +141,47 @@ def coloured(said: str) -> str:
     return "\n".join(lines)
 
 
-def _started(item: items.Item) -> str:
+def _started(item: items.Item, form: Form) -> str:
     match item:
         case items.Command(command=command):
-            return _block("exec", command)
+            return _block("exec", command, form)
         case items.McpToolCall(server=server, tool=tool):
-            return _block(f"tool {server}.{tool}", "")
+            return _block(f"tool {server}.{tool}", "", form)
         case items.CollabToolCall(tool=tool, prompt=prompt):
-            return _block(f"agents: {tool}", prompt or "")
+            return _block(f"agents: {tool}", prompt or "", form)
         case items.TodoList(todos=todos):
             steps = (f"[{'x' if todo.is_done else ' '}] {todo.text}" for todo in todos)
-            return _block("plan", "\n".join(steps))
+            return _block("plan", "\n".join(steps), form)
         case _:
             return ""
 
 
-def _completed(item: items.Item) -> str:
+def _completed(item: items.Item, form: Form) -> str:
     said = ""
     match item:
         case items.AgentMessage(text=text):
-            said = _block("codex", text)
+            said = _block("codex", text, form)
         case items.Reasoning(text=text):
-            said = _block("thinking", text)
+            said = _block("thinking", text, form)
         case items.Command(command=command, exit_code=code, status=status):
             outcome = f"exited {code}" if code else _OUTCOMES.get(status, status)
             name = _shortened(" ".join(command.split()), _COMMAND_LENGTH)
-            said = _block(f"{outcome}: {name}", _bounded(item.output))
+            said = _block(f"{outcome}: {name}", _bounded(item.output, form), form)
         case items.FileChange(changes=changes, status=status):
             edits = (f"{_LETTERS.get(each.kind, '?')} {each.path}" for each in changes)
-            said = _block(f"file update ({status})", "\n".join(edits))
+            said = _block(f"file update ({status})", "\n".join(edits), form)
         case items.McpToolCall(tool=tool, status=status, error=error, result=result):
             heading = f"tool {item.server}.{tool} {status}"
-            said = _block(heading, _bounded(error or result))
+            said = _block(heading, _bounded(error or result, form), form)
         case items.CollabToolCall(tool=tool, status=status):
             threads = "\n".join(item.receiver_thread_ids)
-            said = _block(f"agents: {tool} {status}", threads)
+            said = _block(f"agents: {tool} {status}", threads, form)
         case items.WebSearch(query=query):
-            said = _block("web search", query)
+            said = _block("web search", query, form)
         case items.ItemError(message=message):
-            said = _heading("warning: ", message)
+            said = _heading("warning: ", message, form)
         case items.UnknownItem(type=name):
-            said = _heading("not known to this version: item ", name)
+            said = _heading("not known to this version: item ", name, form)
         case _:
             pass  # a plan, whose last update said the same
     return said
@@ -180,32 +195,33 @@ def _figures(usage: Usage, sign: str = "") -> str:
     )
 
 
-def _heading(heading: str, text: str) -> str:
-    first, *rest = _lines(text) or [""]
+def _heading(heading: str, text: str, form: Form) -> str:
+    first, *rest = _lines(text, form) or [""]
     shown = visible(heading).replace("\n", " ")
     return f"{shown}{first}".rstrip() + "\n" + _indented(rest)
 
 
-def _block(heading: str, text: str) -> str:
+def _block(heading: str, text: str, form: Form) -> str:
     shown = visible(heading).replace("\n", " ").rstrip()
-    return f"{shown}\n{_indented(_lines(text))}\n"
+    return f"{shown}\n{_indented(_lines(text, form))}\n"
 
 
 def _indented(lines: list[str]) -> str:
     return "".join(f"{_INDENT}{line}".rstrip() + "\n" for line in lines)
 
 
-def _lines(text: str) -> list[str]:
+def _lines(text: str, form: Form) -> list[str]:
     # Cut first: the code of a control character is longer than the character.
-    cut = [_shortened(line, LINE_LENGTH) for line in text.rstrip().split("\n")]
-    shown = visible("\n".join(cut)).rstrip()
+    lines = text.rstrip().split("\n")
+    cut = lines if form.is_whole else [_shortened(each, LINE_LENGTH) for each in lines]
+    shown = form.show("\n".join(cut)).rstrip()
     return shown.split("\n") if shown else []
 
 
-def _bounded(output: str) -> str:
+def _bounded(output: str, form: Form) -> str:
     lines = output.rstrip().split("\n")
     left_out = len(lines) - 2 * OUTPUT_LINES
-    if left_out <= 0:
+    if left_out <= 0 or form.is_whole:
         return output
     note = f"… {left_out:,} lines left out …"
     return "\n".join((*lines[:OUTPUT_LINES], note, *lines[-OUTPUT_LINES:]))

@@ -11,16 +11,18 @@ from parsers.text import strip
 # A line is one of the screen only if it is nothing else.
 _FURNITURE = pattern(
     r"^[ \t]*(?:"
-    r"[\u203a>\u258c][ \t]*(?:\? for shortcuts.*)?"
+    # A `>` alone is an empty line of a quotation.
+    r"[\u203a\u258c]|[\u203a>\u258c][ \t]*\? for shortcuts.*"
     r"|\? for shortcuts[ \t]*(?:[0-9]+% context left)?"
     r"|[0-9]+% context left(?:[ \t·]+\? for shortcuts)?"
     r"|[•◦⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]?[ \t]*(?:Working|Thinking)[ \t]*"
     r"\([0-9hms ]+[ \t]*[•·][ \t]*esc to interrupt\)"
     r"|esc to interrupt"
     r"|[⏎↵][ \t]*send.*(?:newline|quit).*"
-    r"|[╭╰][─]+[╮╯]"
     r")[ \t]*$"
 )
+# The codes of one character for what two begin or end: DCS, CSI, ST, OSC.
+_SHORT = {0x90: "\x1bP", 0x9B: "\x1b[", 0x9C: "\x1b\\", 0x9D: "\x1b]"}
 _CONTROL = pattern(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -31,7 +33,7 @@ def clean(text: str) -> str:
     writing stays.
     """
     kept = []
-    for line in strip(text).split("\n"):
+    for line in strip(text.translate(_SHORT)).split("\n"):
         shown = line.removesuffix("\r").rpartition("\r")[2]
         plain = _CONTROL.sub("", shown)
         if not plain or not _FURNITURE.match(plain):

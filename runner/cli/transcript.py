@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from parsers.exec_events import events, items
 from parsers.exec_events.transcript import (
+    Form,
     coloured,
     render,
     render_end,
@@ -41,9 +42,17 @@ class Transcript:
         is_coloured: with colours.
         has_times: with the local time before each entry, the day where it changes, and
             how long commands took.
+        form: how texts are shown.
     """
 
-    def __init__(self, *, is_coloured: bool, has_times: bool) -> None:
+    def __init__(
+        self,
+        *,
+        is_coloured: bool,
+        has_times: bool,
+        form: Form = Form(),  # noqa: B008 - a frozen value
+    ) -> None:
+        self._form = form
         self._is_coloured, self._has_times = is_coloured, has_times
         self._is_first = True
         self._day = clock.today().date()
@@ -59,13 +68,13 @@ class Transcript:
     def _entries(self, piece: Piece) -> Iterator[tuple[str, datetime | None]]:
         match piece:
             case log.Prompt(text=text, at=at):
-                yield render_prompt(text), at
+                yield render_prompt(text, self._form), at
             case log.Lines(lines=lines, is_stderr=is_stderr, times=times):
                 moments = times or [None] * len(lines)
                 for line, moment in zip(lines, moments, strict=True):
                     known = None if moment is None else clock.at(moment.seconds)
                     if is_stderr:
-                        yield render_stderr(line), known
+                        yield render_stderr(line, self._form), known
                     else:
                         yield self._event(line, moment), known
             case log.RunEnded(run=run) if run.has_succeeded:
@@ -79,7 +88,7 @@ class Transcript:
     def _event(self, line: bytes, moment: Moment | None) -> str:
         """Render an event; the heading of a completed command ends with its time."""
         event = events.decode(line)
-        text = render(line, event)
+        text = render(line, event, self._form)
         if not (self._has_times and isinstance(event, events.ItemEvent)):
             return text
         if event.phase == "started":

@@ -321,6 +321,19 @@ class Jobs:
                 return Ended(session=session, error=why, is_limited=is_limited)
         return None
 
+    def until_begun(self, session: Session) -> Iterator[None]:
+        """Wait until a job has had a run, or will have none."""
+        looked = clock.monotonic()
+        while self._ledger.sessions.get(session.key).last_run is None:
+            row = self._ledger.sessions.line(session.key)
+            if not row["queue"] or row["why"] == "held":
+                return
+            yield
+            clock.sleep(_PACE_SECONDS * 4)
+            if clock.monotonic() - looked >= _SWEEP_SECONDS:
+                looked = clock.monotonic()
+                sweep(self._ledger, self._settings)
+
     def only_in_table(self) -> int:
         """Count the jobs that files do not have, where only files are used."""
         kind = self._settings.environment.get(VARIABLE) or KINDS[0]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 
+from parsers.exec_events.transcript import Form
 from parsers.struct import as_dict
 from runner.cli.options import Values, refuse, whole_number
+from runner.cli.output import is_terminal, visible
 from runner.cli.transcript import Transcript
-from runner.errors import RunnerError
+from runner.errors import RunnerError, SessionBusyError
 from runner.service import log
 from runner.service.jobs import Jobs
 from runner.service.lookup import get
@@ -53,7 +55,7 @@ ID   the job
 0 the job has ended; 2 wrong usage; 3 no such job
 """
 HELP_attach = """\
-Print how the job is opened in Codex's own interface, when it is idle.
+Print how the job's pane is opened, or an idle job in Codex's own interface.
 
 ID   the job
 
@@ -83,6 +85,8 @@ ID   the job
   wrong usage; 3 no such job; 75 it runs, or texts wait
 """
 _LINES = 50
+# How many times as many events are read when too few had a line.
+_MORE = 8
 
 
 def main(found: Values, context: Context) -> int:
@@ -104,10 +108,17 @@ def main_capture(found: Values, context: Context) -> int:
     """Print the last lines of the transcript."""
     refuse((len(found.n) > 1, "give one N"))
     most = whole_number(next(iter(found.n), f"{_LINES}"), "N", "lines", least=1)
-    clean, kept = _cleaned(found), deque[str](maxlen=most)
-    # Each event has a line or more.
-    for text in _texts(found.id, log.Wish(last=most), context):
-        kept.extend(clean(text).splitlines())
+    clean, kept, events = _cleaned(found), deque[str](maxlen=most), most or 0
+    is_whole = False
+    # Most events have a line or more, and some have none.
+    while not is_whole and (most is None or len(kept) < most):
+        kept.clear()
+        wish = log.Wish(last=None if most is None else events)
+        count = 0
+        for text, lines in _pieces(found.id, wish, context):
+            kept.extend(clean(text).split("\n")[:-1])
+            count += lines
+        is_whole, events = most is None or count < events, events * _MORE
     _refuse_empty(found, is_empty=not kept)
     told = {"id": found.id, "text": "".join(f"{line}\n" for line in kept)}
     context.tell(found, "output", told, kept)
@@ -131,21 +142,38 @@ def main_watch(found: Values, context: Context) -> int:
 
 def _texts(job: str, wish: log.Wish, context: Context) -> Iterator[str]:
     """Yield the transcript of a job in pieces; "" when there is nothing new."""
+    return (text for text, _ in _pieces(job, wish, context))
+
+
+def _pieces(job: str, wish: log.Wish, context: Context) -> Iterator[tuple[str, int]]:
+    """Yield the transcript of a job in pieces, each with its number of lines there.
+
+    Nothing is left out. A terminal gets the codes of control characters.
+    """
     context.sweep()
-    session = Jobs(context.ledger, context.settings).find(job)
+    jobs = Jobs(context.ledger, context.settings)
+    session = jobs.find(job)
+    if wish.follows:
+        for _ in jobs.until_begun(session):
+            yield "", 0
     with context.ledger.snapshot():
         if context.ledger.sessions.get(session.key).last_run is None:
             return
         task = get(session.key, context.ledger)
-    said = Transcript(is_coloured=context.is_coloured, has_times=False)
+    form = Form(is_whole=True, show=visible if is_terminal() else str)
+    said = Transcript(is_coloured=context.is_coloured, has_times=False, form=form)
     for piece in log.read(task, wish, context.ledger, context.settings):
         match piece:
             case log.Note(text=note):
                 context.note(note)
             case log.Nothing():
-                yield ""
+                yield "", 0
+            case log.Lines(lines=lines):
+                yield said(piece), len(lines)
+            case log.Prompt():
+                yield said(piece), 1
             case _:
-                yield said(piece)
+                yield said(piece), 0
 
 
 def _cleaned(found: Values) -> Callable[[str], str]:
@@ -163,12 +191,25 @@ def _refuse_empty(found: Values, *, is_empty: bool) -> None:
 
 
 def main_attach(found: Values, context: Context) -> int:
-    """Print the command line that opens a job in Codex's own interface."""
-    from runner.service import attach  # noqa: PLC0415 - for this alone
+    """Print the command line that opens the pane of a job, or Codex's own interface."""
+    from runner.cli.agent import panes  # noqa: PLC0415 - for this alone
+    from runner.service import attach  # noqa: PLC0415 - as above
 
     context.sweep()
-    session = Jobs(context.ledger, context.settings).find(found.id)
-    interface = attach.interface_of(session, context.ledger, context.settings)
+    jobs = Jobs(context.ledger, context.settings)
+    session = jobs.find(found.id)
+    if not panes.is_there(context.settings):
+        context.note(panes.MISSING)
+    if pane := panes.of(session.short_id, context.settings):
+        argv = ["tmux", "attach", "-t", f"={pane}"]
+        told = {"id": session.name, "short_id": session.short_id, "argv": argv}
+        context.tell(found, "attach", told, [" ".join(argv)])
+        return 0
+    try:
+        interface = attach.interface_of(session, context.ledger, context.settings)
+    except SessionBusyError as error:
+        error.hint = f"codex-agent watch {session.short_id} follows it"
+        raise
     told = {"id": session.name, "short_id": session.short_id, **as_dict(interface)}
     context.tell(found, "attach", told, [f"codex-tasks attach {session.short_id}"])
     return 0

@@ -51,6 +51,8 @@ def show(job_id: str, settings: Config) -> Iterator[str]:
     own = [word for name, value in kept.items() for word in ("-e", f"{name}={value}")]
     line = ("-s", PREFIX + job_id, *own, "--", *words)
     try:
+        if of(job_id, settings):
+            return  # it follows the job still
         if _tmux(settings, "new-session", "-d", *line) is None:
             yield f"job {job_id} runs without a pane: tmux has refused it"
     except RunnerError as error:
@@ -62,6 +64,12 @@ def close(job_id: str, settings: Config) -> None:
     if is_there(settings):
         with suppress(RunnerError):  # it closes with the end of the job
             _tmux(settings, "kill-session", "-t", f"={PREFIX}{job_id}")
+
+
+def of(job_id: str, settings: Config) -> str | None:
+    """Name the session of a job, if there is one."""
+    names = [each["name"] for each in sessions(settings)]
+    return next((name for name in names if name == PREFIX + job_id), None)
 
 
 def sessions(settings: Config) -> list[dict[str, str]]:

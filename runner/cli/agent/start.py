@@ -347,4 +347,9 @@ def main_send(found: Values, context: Context) -> int:
         what = "Sent" if sent.run_id else "Queued"
         lines = [f"{what} to {session.short_id}: {shown}"]
         context.tell_sent(found, session.key, sent.run_id, lines)
+    job = jobs.store.load(session.short_id)
+    if job is not None and job.shown_by == "tmux":
+        from runner.cli.agent import panes  # noqa: PLC0415 - where it is asked for
+
+        context.notes(panes.show(session.short_id, settings))
     return 0
