@@ -159,7 +159,7 @@ class Jobs:
             "created_at": row["created_at"],
             "started_at": began,
             "completed_at": ended,
-            "tokens": _tokens(usage) if usage else None,
+            "tokens": _tokens(usage, accounts) if usage else None,
             "files_modified": _paths(changed) if accounts else None,
             "summary": answer[:_SUMMARY] if answer else None,
             "session_id": run.thread if run else None,
@@ -322,8 +322,8 @@ def _turn_state(row: Json) -> str:
     return "working" if waits and row["launched_at"] else "idle"
 
 
-def _tokens(usage: Mapping[str, object]) -> Json:
-    window = loose_json.integer(usage.get("context_window"))
+def _tokens(usage: Mapping[str, object], accounts: Mapping[str, object]) -> Json:
+    window = loose_json.integer(accounts.get("context_window"))
     used = loose_json.integer(usage.get("input_tokens"))
     share = round(used / window * 100, 2) if window and used is not None else None
     return {
