@@ -170,7 +170,9 @@ class Context:
                 self.note(_OLDER)
 
     @contextmanager
-    def waiting(self, tasks: Iterable[Found]) -> Iterator[None]:
+    def waiting(
+        self, tasks: Iterable[Found], *, are_jobs: bool = False
+    ) -> Iterator[None]:
         """Wait for sessions in a block; at a Ctrl-C name those that go on."""
         try:
             yield
@@ -178,10 +180,12 @@ class Context:
             names = []
             with suppress(RunnerError):
                 found = [each.ledger.sessions.get(each.session.key) for each in tasks]
-                names = [each.name for each in found if each.state is TaskState.RUNNING]
+                running = [each for each in found if each.state is TaskState.RUNNING]
+                names = [each.short_id if are_jobs else each.name for each in running]
             if names:
                 what = " ".join(names)
-                text = f"still running: {what} (codex-tasks stop {what} ends it)"
+                command = "codex-agent kill" if are_jobs else "codex-tasks stop"
+                text = f"still running: {what} ({command} {what} ends it)"
                 note(text, is_interrupting=True)
             raise
 

@@ -13,7 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-COMMANDS = ("run_codex_task", "parse_codex_run", "codex-tasks", "codex-agent")
+COMMANDS = (
+    *("run_codex_task", "parse_codex_run", "codex-tasks", "codex-agent"),
+    "codex-bg",
+)
 
 
 def start(program: str = "codex-runner") -> NoReturn:

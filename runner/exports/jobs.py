@@ -43,14 +43,20 @@ def store_of(ledger: Ledger, environment: Mapping[str, str]) -> JobStore:
         UsageError: there is no such kind.
         FileFault: the directory of the files cannot be made.
     """
-    kind = environment.get(VARIABLE) or KINDS[0]
-    if kind not in KINDS:
-        message = f"{VARIABLE}: {kind!r} is none of {', '.join(KINDS)}"
-        raise UsageError(message)
+    kind = kind_of(environment)
     if kind == "sqlite":
         return JobTable(ledger)
     jobs = JobFiles(ledger.home)
     return jobs if kind == "json" else BothStores(JobTable(ledger), jobs)
+
+
+def kind_of(environment: Mapping[str, str]) -> str:
+    """Return the kind that is configured. Raise as `store_of`."""
+    kind = environment.get(VARIABLE) or KINDS[0]
+    if kind not in KINDS:
+        message = f"{VARIABLE}: {kind!r} is none of {', '.join(KINDS)}"
+        raise UsageError(message)
+    return kind
 
 
 class JobFiles:
@@ -89,6 +95,15 @@ class JobFiles:
         """Name the jobs that have a record, also one that cannot be read."""
         names = (n for n in files.names(self._place) if n.endswith(_RECORD))
         return sorted(n.removesuffix(_RECORD) for n in names if not n.startswith("."))
+
+    def __contains__(self, job_id: str) -> bool:
+        return os.path.lexists(self._path(job_id, _RECORD))
+
+    def set_aside(self, job_id: str) -> None:
+        """Rename a record that cannot be read, so that another can be written."""
+        path = self._path(job_id, _RECORD)
+        with suppress(OSError):
+            path.rename(path.with_name(f"{path.name}.damaged"))
 
     def remove(self, job_id: str) -> None:
         files.remove([self._path(job_id, kind) for kind in (_RECORD, _SIGNAL)])

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from runner.foreign.holders import Holder
     from runner.model import Outcome
 
-    Kind = Literal["codex-tasks", "codex-tasks-fifo", "run_codex_task.sh", "rollout"]
+    Kind = Literal[
+        "codex-tasks", "codex-tasks-fifo", "run_codex_task.sh", "codex-agent", "rollout"
+    ]
 
 _LARGEST: Final = 64 << 20  # bytes of a file that is read whole, and of a line
 # Errors from the contents of a source, besides OSError.

@@ -47,13 +47,18 @@ if TYPE_CHECKING:
             """Remove the end of the last turn: another text was sent."""
 
 
+# The setting of the ledger that has the ids of the jobs that the older tool runs.
+OLDER = "older jobs"
+
+
 class Job(Struct):
     """Hold the record of a job.
 
     `files` are the paths that were attached to its prompt, `map_name` the file of the
     codebase map, `constraints` the names of the blocks that were added. `effort` is
     what Codex was given, None where its configuration decides. `shown_by` is `spawn`,
-    or `tmux` for a job whose log is shown in a pane.
+    or `tmux` for a job whose log is shown in a pane. `older` is the id that it had in
+    the older tool, when that is another one.
     """
 
     id: str
@@ -64,6 +69,7 @@ class Job(Struct):
     map_name: str | None = None
     constraints: tuple[str, ...] = ()
     shown_by: str = "spawn"
+    older: str | None = None
     updated_at: str = ""
 
 
@@ -114,6 +120,7 @@ def decode_job(data: str | bytes, job_id: str) -> Job | None:
         map_name=text("map_name"),
         constraints=texts("constraints"),
         shown_by="tmux" if told.get("shown_by") == "tmux" else "spawn",
+        older=text("older"),
         updated_at=str(told["updated_at"]),
     )
 

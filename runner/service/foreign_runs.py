@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from runner.model import Verdict
 
 _TICK = timedelta(microseconds=1)
-_BASH = "run_codex_task.sh"
+_BASH, _AGENT = "run_codex_task.sh", "codex-agent"
 _ERRORS = {
     Outcome.STOPPED: "it was stopped before its turn ended",
     Outcome.TIMED_OUT: "the run exceeded its time limit",
@@ -89,12 +89,13 @@ def parts_of(history: History) -> list[History]:
 
 def ids_of(part: History) -> list[RunId]:
     """Compute the ids of the runs of a part: in order, the same at every import."""
-    found: list[RunId] = []
-    at = None
+    found, at = list[RunId](), part.runs[0].started_at - _TICK
     for run in part.runs:
-        at = run.started_at if at is None else max(run.started_at, at + _TICK)
+        at = max(run.started_at, at + _TICK)
         identity = identity_of(part, run).encode(errors="replace")
-        found.append(RunId(f"{at:%Y%m%d-%H%M%S-%f}-{sha256(identity).hexdigest()[:8]}"))
+        own = run.source_run_id if part.kind == _AGENT else None  # the short id
+        end = own or sha256(identity).hexdigest()[:8]
+        found.append(RunId(f"{at:%Y%m%d-%H%M%S-%f}-{end}"))
     return found
 
 
@@ -300,8 +301,7 @@ class Maker:
 def look_up(part: History, ledger: Ledger) -> Known | None:
     """Find the session of a part in the ledger, by its thread or its only run."""
     identity = identity_of(part, part.runs[0])
-    told = {"thread": part.session_id, "identity": identity}
-    key = ledger.value("session_of_source", **told)
+    key = ledger.value("session_of_source", thread=part.session_id, identity=identity)
     if key is None:
         return None
     rows = ledger.all("imports_of_session", session=key)
@@ -336,7 +336,7 @@ def _turns_of(own: Sequence[Run], part: History) -> frozenset[str]:
     before the run. If the offset is unknown, every turn counts.
     """
     found: set[str] = set()
-    for run in own if part.kind == "rollout" else ():
+    for run in own if part.kind in {"rollout", _AGENT} else ():
         begin = 0 if run.spec.mode is Mode.NEW else run.rollout_offset
         if begin is None:
             return frozenset(turn.turn for turn in part.runs if turn.turn)

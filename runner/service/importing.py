@@ -84,10 +84,12 @@ def take_in(
         if not (files.is_directory(place) or files.is_regular(place)):
             message = f"DIR {each}: not a directory, and not a rollout file"
             raise UsageError(message)
-    yield from _Import(ledger, settings, wish).run(places)
+    yield from Import(ledger, settings, wish).run(places)
 
 
-class _Import:
+class Import:
+    """Take in histories; the homes of Codex and what was seen are those of all."""
+
     def __init__(self, ledger: Ledger | None, settings: Config, wish: Wish) -> None:
         self._ledger, self._settings, self._wish = ledger, settings, wish
         self._index = cache(_index_of)
@@ -123,7 +125,7 @@ class _Import:
                     yield from self._take_rollouts(place)
                 else:
                     for history in self._read(each, place):
-                        yield from self._take(history)
+                        yield from self.take(history)
             except sources.OVERWHELMED as error:
                 yield _unreadable(place, sources.why(error))
 
@@ -149,7 +151,7 @@ class _Import:
                 if told is None:
                     was = identity(paths[-1])
                     found = foreign.read_rollout(*paths, is_wanted=seen.is_wanted)
-                    told = [*self._take(found)] if found else []
+                    told = [*self.take(found)] if found else []
                     seen.note(paths[-1], was, told)
                 yield from told
         finally:
@@ -187,7 +189,8 @@ class _Import:
                 runs=len(runs),
             )
 
-    def _take(self, found: History | Unreadable | Other) -> Iterator[Finding]:
+    def take(self, found: History | Unreadable | Other) -> Iterator[Finding]:
+        """Import one history."""
         if isinstance(found, Unreadable):
             yield _unreadable(found.source, found.reason)
         elif isinstance(found, Other):
@@ -230,22 +233,22 @@ class _Import:
         # The last turn has no end: a program may still write the thread.
         is_running = part.is_open and (
             abs(clock.now() - sources.modified(part.source)) < _QUIET
-            or home.writer_of(self._rollouts_of(part).home, name) is not None
+            or home.writer_of(self.rollouts_of(part).home, name) is not None
         )
         if known is not None and (is_running or not (known.is_newer and new)):
             return replace(told, left_out=tuple(run.started_at for run in new))
         if is_running:
             return _unreadable(part.source, _RUNNING)
         is_trial = ledger is None or self._wish.is_trial
-        if not is_trial and not self._write(part, known, wanted):
+        if not is_trial and not self.write(part, known, wanted):
             return told
         return _finding("imported", name, replace(part, runs=new))
 
-    def _write(self, part: History, known: Known | None, wanted: set[int]) -> bool:
+    def write(self, part: History, known: Known | None, wanted: set[int]) -> bool:
         """Write the wanted runs; return False if the session has changed."""
         if (ledger := self._ledger) is None:
             return False
-        maker = Maker(part, self._rollouts_of(part), self._settings)
+        maker = Maker(part, self.rollouts_of(part), self._settings)
         where, kept = partial(own_directory, ledger.home), set[str]()
         fresh = {run_id for run_id in maker.ids if not where(run_id).exists()}
         try:
@@ -270,13 +273,13 @@ class _Import:
 
     def _placed(self, part: History) -> History:
         """Determine the turns of the runs of a thread, its directory and its home."""
-        rollouts = self._rollouts_of(part)
+        rollouts = self.rollouts_of(part)
         paths, place = rollouts.paths_of(part.session_id or ""), rollouts.home
         is_trusted = bool(paths) and place in self._trusted
         part = in_turns(part, *paths)
         return replace(part, codex_home=str(place) if is_trusted else None)
 
-    def _rollouts_of(self, part: History) -> RolloutIndex:
+    def rollouts_of(self, part: History) -> RolloutIndex:
         """Return the rollouts that a part is of, or the first that have its thread."""
         thread, indexes = part.session_id or "", map(self._index, self._homes)
         for each in indexes:

@@ -7,12 +7,18 @@ sent to the job.
 from __future__ import annotations
 
 from parsers import json_text, loose_json
+from parsers.light import suppress
 from parsers.struct import Struct, replace
 from runner import clock
-from runner.errors import NoSuchTaskError, RunnerError, WaitTimeoutError
+from runner.errors import (
+    NoSuchTaskError,
+    RunnerError,
+    SessionBusyError,
+    WaitTimeoutError,
+)
 from runner.exports.jobs import KINDS, VARIABLE, store_of
 from runner.exports.run_exports import SAID
-from runner.ledger.jobs import TurnEnd, touched
+from runner.ledger.jobs import OLDER, TurnEnd, touched
 from runner.lifecycle.recover import sweep
 from runner.model import Outcome
 from runner.service import lookup
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from runner.ledger.prompts import PromptOptions
     from runner.ledger.sessions import Session
     from runner.model import Run, RunRequest
+    from runner.service.older_jobs import OlderJobs
 
     Json = dict[str, Any]
 
@@ -62,30 +69,65 @@ class Ended(Struct):
 
 
 class Jobs:
-    """Find, start and report jobs."""
+    """Find, start and report jobs.
 
-    def __init__(self, ledger: Ledger, settings: Config) -> None:
-        self._ledger, self._settings = ledger, settings
-        self.store: JobStore = store_of(ledger, settings.environment)
+    `older` are those that the older tool runs, if there are any, in a ledger of their
+    own.
+    """
+
+    def __init__(
+        self, ledger: Ledger, settings: Config, older: OlderJobs | None = None
+    ) -> None:
+        self.ledger = self._ledger = ledger
+        self._settings, self.older_jobs = settings, older
+        self.older: Jobs | None = None
+        if older is not None:
+            self.store: JobStore = older.table
+            return
+        self.store = store_of(ledger, settings.environment)
+        if ledger.value("setting", name=OLDER) is not None:
+            from runner.service.older_jobs import settle  # noqa: PLC0415 - seldom
+
+            found = settle(ledger, settings)
+            self.older = Jobs(found, settings, found) if found else None
 
     def find(self, text: str) -> Session:
         """Return the session of a job: by its id or a prefix, its thread or a run.
 
         Raises:
             NoSuchTaskError: there is no such session, or it is no job.
+            SessionBusyError: the older tool runs it.
             UsageError: several match.
         """
-        try:
-            session = lookup.find(text, self._ledger)
-        except NoSuchTaskError as error:
-            raise NoSuchJobError(text) from error
-        if self.store.load(session.short_id) is None:
-            raise NoSuchJobError(text, session.short_id)
+        jobs, session = self.owner(text)
+        holder = jobs.older_jobs and jobs.older_jobs.histories[session.key].holder
+        if holder:
+            fix = "codex-agent kill ends it, status shows it"
+            pid = holder.process.pid
+            raise SessionBusyError(session.short_id, "", fix, pid=pid)
         return session
 
     def find_all(self, texts: Sequence[str]) -> list[Session]:
         """Return the sessions of jobs, each once; raises as `find`."""
         return [*{each.key: each for each in map(self.find, texts)}.values()]
+
+    def owner(self, text: str) -> tuple[Jobs, Session]:
+        """Return a job, with the jobs that it is one of. Raise as `find`.
+
+        An id that a job had in the older tool is one of it, unless another job has it.
+        """
+        task: str | None = None
+        with suppress(NoSuchTaskError):
+            session = lookup.find(text, self._ledger)
+            if self.store.load(session.short_id) is not None:
+                return self, session
+            task = session.short_id
+        for job in self.store.list():
+            if job.older == text:
+                return self, self._ledger.sessions.named(job.id)[0]
+        if self.older is None:
+            raise NoSuchJobError(text, task)
+        return self.older.owner(text)
 
     def start(
         self,
@@ -128,11 +170,16 @@ class Jobs:
 
         In each state the newest is first. `most` limits the whole list.
         """
+        rows = [row for jobs in (self, self.older) if jobs for row in jobs.states()]
+        rows.sort(key=lambda row: row[0]["created_at"], reverse=True)
+        rows.sort(key=lambda row: _ORDER.index(row[0]["status"]))
+        return [by.report(job, row["session"]) for row, job, by in rows[:most]]
+
+    def states(self) -> list[tuple[Any, Job, Jobs]]:
+        """Return a row with the state of each job, with its record and these jobs."""
         jobs = {job.id: job for job in self.store.list()}
         rows = self._ledger.all("job_states", ids=json_text.dumps([*jobs]))
-        found = sorted(rows, key=lambda row: row["created_at"], reverse=True)
-        found.sort(key=lambda row: _ORDER.index(row["status"]))
-        return [self.report(jobs[row["id"]], row["session"]) for row in found[:most]]
+        return [(row, jobs[row["id"]], self) for row in rows]
 
     def report(self, job: Job, session: int) -> Json:
         """Report one job: the keys of the older tool in their order, then ours."""
@@ -151,7 +198,7 @@ class Jobs:
         return {
             "id": job.id,
             "status": status,
-            "prompt": (row["prompt"] or "")[:_PROMPT],
+            "prompt": (row["prompt"] or (run.spec.task if run else ""))[:_PROMPT],
             "model": run.accounts.get("model") or run.spec.codex.model if run else None,
             "reasoning": job.effort,
             "cwd": row["working_dir"],
@@ -244,7 +291,7 @@ class Jobs:
                 version, looked = written, now
                 sweep(self._ledger, self._settings)
                 for session in [*left.values()]:
-                    found = self._ended(session)
+                    found = self.ended(session)
                     if found is not None and (not after or found.turn != after):
                         del left[session.key]
                         yield found
@@ -256,7 +303,13 @@ class Jobs:
                 raise WaitTimeoutError(message)
             clock.sleep(_PACE_SECONDS)
 
-    def _ended(self, session: Session) -> Ended | None:
+    def doubts(self) -> list[str]:
+        """Say of jobs that the older tool may run why that is not certain."""
+        told = self.older_jobs.histories.values() if self.older_jobs else ()
+        return [each.holder.doubt for each in told if each.holder and each.holder.doubt]
+
+    def ended(self, session: Session) -> Ended | None:
+        """Return the end of the last turn; None while one runs, or will run."""
         if found := self.end_of_turn(session):
             end, run = found
             return Ended(session=session, turn=end.turn, at=end.at, run=run)

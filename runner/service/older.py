@@ -75,7 +75,7 @@ class OlderTasks(MemoryLedger):
             elif task is not None and not task.runs:
                 self.unreadable.append(Unreadable(place, "it has no prompts"))
             elif task is not None:
-                self._add(task, is_counted=is_counted)
+                self.add(task, is_counted=is_counted)
 
     def found(self, states: Collection[TaskState] = tuple(TaskState)) -> list[Found]:
         """Return the tasks in some states, the newest first."""
@@ -139,7 +139,7 @@ class OlderTasks(MemoryLedger):
             return told
         try:
             if task.holder.doubt is None:
-                _end(task.holder, self._settings)
+                end(task.holder, self._settings)
             elif not is_gone:
                 message = (
                     f"task {name} is not stopped: {task.holder.doubt}: end that process"
@@ -170,7 +170,7 @@ class OlderTasks(MemoryLedger):
             fix = f"codex-tasks import {place} {home} imports it for that home"
             raise RunnerFault(message, fix)
 
-    def _add(self, task: History, *, is_counted: bool) -> None:
+    def add(self, task: History, *, is_counted: bool) -> None:
         """Insert the sessions of a task as an import would."""
         rollouts = Rollouts(self._settings.codex_home)
         make = _Shown if is_counted else _Listed
@@ -181,7 +181,8 @@ class OlderTasks(MemoryLedger):
                 paths = rollouts.paths_of(part.session_id or "")
                 part = in_turns(part, *paths)  # noqa: PLW2901 - the same part
             made = make(part, rollouts, self._settings).runs()
-            place = clean(str(part.source.relative_to(self.home)))
+            is_own = part.source.is_relative_to(self.home)
+            place = clean(str(part.source.relative_to(self.home))) if is_own else None
             with self.transaction():
                 key = foreign_runs.insert(part, None, made, self)
                 self.change("set_exports", session=key, exports=place)
@@ -220,7 +221,12 @@ class _Listed(_Shown):
         return unknown("it was not counted", self._part.runs[place].facts)
 
 
-def _end(holder: Holder, settings: Config) -> None:
+def end(holder: Holder, settings: Config) -> None:
+    """End the process of a task of an older tool, with what it has started.
+
+    Raises:
+        RunnerFault: it does not end.
+    """
     codex, tree = holder.process, DescendantTree(holder.process, remember=True)
 
     def first() -> ProcessId | None:

@@ -7,6 +7,7 @@ from support.many import fill
 
 from runner.cli import codex_tasks
 from runner.ledger.database import NAME
+from runner.ledger.jobs import Job, JobTable, touched
 from runner.ledger.ledger import Ledger
 from runner.model import Run
 
@@ -61,8 +62,24 @@ def test_runs_are_found_the_newest_first(asked: Asked, made: list[Run]) -> None:
     assert asked(f"codex-tasks log {made[2].thread} --run ") == [made[2].run_id]
 
 
+def test_jobs_are_found_and_no_other_tasks(
+    asked: "Asked", made: list[Run], state_home: Path
+) -> None:
+    ledger = Ledger(state_home)
+    (session,) = ledger.sessions.named(made[2].thread or "")
+    JobTable(ledger).save(touched(Job(id=session.short_id, label="A label")))
+    ledger.close()
+
+    assert asked("codex-agent status ") == [session.short_id]
+    assert asked("codex-agent kill ") == []
+
+
 @pytest.mark.parametrize(
-    "line", ["codex-tasks status ", "codex-tasks log --run ", "parse_codex_run "]
+    "line",
+    [
+        *("codex-tasks status ", "codex-tasks log --run ", "parse_codex_run "),
+        "codex-agent status ",
+    ],
 )
 def test_without_a_ledger_nothing_is_found_and_nothing_is_made(
     asked: Asked, state_home: Path, line: str

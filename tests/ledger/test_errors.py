@@ -10,19 +10,27 @@ from pathlib import Path
 
 import pytest
 from support import schemas
+from support.programs import PROGRAMS
 
 import runner
 from runner import errors
-from runner.cli import codex_tasks
 from runner.cli.command import enter
 from runner.cli.output import Output
 from runner.cli.schemas import main as write_schemas
-from runner.cli.tasks import COMMANDS
 from runner.config import Config
 from runner.errors import FileFault, RunnerError, UsageError
 
 _NO_TASK = ("attach", "deliver", "diff", "log", "merge", "result", "retry")
 _NO_TASKS = ("archive", "pause", "resume", "rm", "status", "stop", "unarchive", "wait")
+_NO_JOB = ("attach", "capture", "diff", "merge", "output", "send", "status")
+_NO_JOBS = ("await-turn", "delete", "kill")
+_EVERY = [(program, name) for program, p in PROGRAMS.items() for name in p.commands]
+_NAMING = [
+    *(("codex-tasks", name) for name in (*_NO_TASK, *_NO_TASKS)),
+    *(("codex-agent", name) for name in (*_NO_JOB, *_NO_JOBS)),
+]
+_LISTED = {"codex-tasks": "codex-tasks ls -a", "codex-agent": "codex-agent jobs --all"}
+_THINGS = {"codex-tasks": "task", "codex-agent": "job"}
 
 
 @pytest.fixture(autouse=True)
@@ -130,34 +138,45 @@ def test_after_the_object_of_a_command_there_is_no_other(
     assert capfd.readouterr() == ("{}\n", "error: too late\n")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(("program", "command"), _EVERY)
 def test_a_wrong_option_of_each_command_is_an_object(
-    command: str, capfd: pytest.CaptureFixture[str]
+    program: str, command: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert codex_tasks.main([command, "--json", "--no-such-option", "x", "y"]) == 2
+    line = [command, "--json", "--no-such-option", "x", "y"]
+    code = 64 if command == "await-turn" else 2
+
+    assert PROGRAMS[program].main(line) == code
     told, _ = _said(capfd)
     assert told["code"] == "usage"
     assert "--no-such-option" in told["message"]
-    assert told["hint"] == f"codex-tasks {command} --help lists them"
+    assert told["hint"] == f"{program} {command} --help lists them"
 
 
-@pytest.mark.parametrize("command", [*_NO_TASK, *_NO_TASKS])
+@pytest.mark.parametrize(("program", "command"), _NAMING)
 def test_an_unknown_task_of_each_command_is_an_object(
-    command: str, capfd: pytest.CaptureFixture[str]
+    program: str, command: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert codex_tasks.main([command, "--json", "0a1b2c3d"]) == 3
+    text = ["Go on."] if command == "send" else []
+
+    assert PROGRAMS[program].main([command, "--json", "0a1b2c3d", *text]) == 3
     out, err = capfd.readouterr()
     schemas.check(out)
     told = json.loads(out)
     error = told["error"] if "error" in told else told["errors"][0]
     assert error["code"] == "no_such_task"
-    assert error["hint"] == "codex-tasks ls -a lists them"
-    assert err.startswith("error: no task '0a1b2c3d': ")
+    assert error["hint"] == f"{_LISTED[program]} lists them"
+    assert err.startswith(f"error: no {_THINGS[program]} '0a1b2c3d'")
 
 
-def test_an_unknown_command_is_an_object(capfd: pytest.CaptureFixture[str]) -> None:
-    assert codex_tasks.main(["kill", "--json", "x y"]) == UsageError.exit_code
+@pytest.mark.parametrize(
+    ("program", "word", "command"),
+    [("codex-tasks", "kill", "stop"), ("codex-agent", "stop", "kill")],
+)
+def test_an_unknown_command_is_an_object(
+    program: str, word: str, command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert PROGRAMS[program].main([word, "--json", "x y"]) == UsageError.exit_code
     told, lines = _said(capfd)
-    assert told["message"] == "there is no command 'kill'"
-    assert told["hint"] == "codex-tasks stop --json 'x y'"
-    assert lines[1] == "fix:   codex-tasks stop --json 'x y'"
+    assert told["message"] == f"there is no command {word!r}"
+    assert told["hint"] == f"{program} {command} --json 'x y'"
+    assert lines[1] == f"fix:   {program} {command} --json 'x y'"

@@ -11,6 +11,7 @@ import pytest
 from support.imports import ROOT
 from support.repository import git
 
+from runner.cli.main import COMMANDS
 from runner.version import VERSION
 
 _NOT_COPIED = (".git", ".venv", ".codex-bin", "runs", "data", "__pycache__", ".*_cache")
@@ -96,6 +97,6 @@ def test_the_package_lists_the_commands_and_runs_one(words: list[str]) -> None:
         check=False,
     )
 
-    usage = "usage: python -m runner {run_codex_task,parse_codex_run,codex-tasks} ...\n"
+    usage = f"usage: python -m runner {{{','.join(COMMANDS)}}} ...\n"
     wanted = f"codex-tasks {VERSION}\n" if "codex-tasks" in words else usage
     assert (done.returncode, done.stdout, done.stderr) == (0, wanted, "")

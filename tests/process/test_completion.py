@@ -13,6 +13,7 @@ from support.many import entitle, fill
 from support.terminal import Terminal, terminal
 
 TITLE = "Rate: it's $5 (ü)"
+BEHIND = ("-t", "--", "codex-agent", "start", "-r", "medium")
 PROMPT = "ready> "
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\][^\x07]*\x07|\x1b\(B|\r")
 SHELLS = {
@@ -25,7 +26,10 @@ PROGRAM = """#!/bin/sh
 [ "$1" = completion ] && exec {command} "$@"
 printf '<%s>' "${{0##*/}}" "$@"; echo END
 """
-PROGRAMS = ("codex-tasks", "run_codex_task", "parse_codex_run")
+PROGRAMS = (
+    *("codex-tasks", "run_codex_task", "parse_codex_run"),
+    *("codex-agent", "codex-bg"),
+)
 
 
 class Shell:
@@ -108,6 +112,8 @@ def test_a_tab_writes_what_the_shell_then_reads(
         (f"{program} start --sandbox=wo", "start", "--sandbox=workspace-write"),
         ("run_codex_task --sandbox wo", "--sandbox", "workspace-write"),
         ("parse_codex_run --format=te", "--format=text"),
+        ("codex-agent awa", "await-turn"),
+        ("codex-bg -t -- codex-agent start -r med", *BEHIND),
         (f"codex-tasks status {thread[:-4]}", "status", thread),
         ("codex-tasks status Rat", "status", TITLE),
         ("codex-tasks status Rate:", "status", TITLE),

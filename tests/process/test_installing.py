@@ -170,7 +170,7 @@ def starts(place: Path, theirs: Path, home: Path, path: Path | None = None) -> o
     assert [each.stdout for each in reports] == [f"{c} {VERSION}\n" for c in COMMANDS]
     assert {each.code for each in reports} == {0}
     (first, *others) = (each.start for each in reports)
-    assert others == [first, first]
+    assert others == [first] * len(others)
     return first
 
 
@@ -342,6 +342,12 @@ item='"id":"1","type":"agent_message","text":"'$prompt'"'
 echo '{"type":"item.completed","item":{'$item'}}'
 echo '{"type":"turn.completed","usage":{"input_tokens":1,"output_tokens":1}}'
 """
+
+
+def test_the_skill_is_in_the_wheel_byte_for_byte(wheel: Path) -> None:
+    name = "runner/skills/codex-runner/SKILL.md"
+    with zipfile.ZipFile(wheel) as made:
+        assert made.read(name) == (ROOT / name).read_bytes()
 
 
 def newer(wheel: Path, place: Path) -> Path:

@@ -11,11 +11,14 @@ from support.commands import Cli
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 
+from runner.cli.agent import COMMANDS as AGENT
 from runner.cli.tasks import COMMANDS
 
 Env = Mapping[str, str | None] | None
 # What is no object: the events as Codex has written them.
 _JSON_LINES = ("log",)
+# It prints what grows: an error of it is an object.
+_GROWS = ("watch",)
 
 
 def _told(said: Any) -> dict[str, Any]:  # noqa: ANN401  # of Sessions or of Cli
@@ -56,6 +59,61 @@ def test_every_command_prints_one_object(
     assert kinds.keys() == COMMANDS.keys() - rest
     known = {path.stem for path in schemas.SCHEMAS.iterdir()}
     assert set(kinds.values()) <= known
+
+
+def test_every_command_of_jobs_prints_one_object(
+    sessions: Sessions, cli: Cli, repo: Path, codex: StandIn, tmp_path: Path
+) -> None:
+    kinds: dict[str, str] = {}
+    options = ("-d", repo, "--codex-bin", codex.path)
+
+    def say(command: str, *words: object) -> dict[str, Any]:
+        said = cli(command, "--json", *words, command="codex_agent")
+        told = _told(said)
+        assert "errors" not in told, told
+        kinds[command] = schemas.kind_of(told)
+        return told
+
+    shown = say("start", *options, "--dry-run", "Begin.")
+    assert (schemas.kind_of(shown), shown["files"]) == ("preview", [])
+    job = say("start", *options, "--confirm", "--worktree", "Begin.")["short_id"]
+    (turn,) = say("await-turn", job)["turns"]
+    assert turn["final_message"].startswith("answer to Begin.")
+    (listed,) = say("jobs")["jobs"]
+    more = say("status", job)["job"]
+    assert {name: more[name] for name in listed} == listed
+    assert more["last_turn"]["turn"] == turn["turn"]
+    for command in ("output", "capture"):
+        assert "answer to Begin." in say(command, job)["text"]
+    assert say("attach", job)["argv"][-1] == listed["session_id"]
+    assert say("diff", job)["files"] == []
+    assert say("merge", job)["branch"] is None
+    assert say("send", job, "Next.")["run_id"]
+    assert say("await-turn", job, "--after", turn["turn"])["turns"][0]["id"] == job
+    (killed,) = say("kill", job)["tasks"]
+    assert killed == {"id": job, "stopped": False, "canceled": 0}
+    _set_up(say, codex, repo, tmp_path)
+    assert say("clean")["tasks"] == []
+    assert say("delete", job)["tasks"][0]["id"] == job
+    waited = _told(cli("start", "-w", "--json", *options, "x", command="codex_agent"))
+    assert (schemas.kind_of(waited), waited["outcome"]) == ("turn", "succeeded")
+    assert kinds.keys() == AGENT.keys() - {*_GROWS}
+    refused = cli("watch", "--json", waited["id"], command="codex_agent")
+    assert (refused.returncode, schemas.kind_of(_told(refused))) == (2, "error")
+    sessions.listed()
+
+
+def _set_up(
+    say: Callable[..., dict[str, Any]], codex: StandIn, repo: Path, tmp_path: Path
+) -> None:
+    """Use what looks at the machine and its files."""
+    assert say("health", "--codex-bin", codex.path)["ok"]
+    assert say("sessions")["sessions"] == []
+    assert say("map", "-d", repo)["path"] == str(repo / "docs" / "CODEBASE_MAP.md")
+    skill = say("install-skill", "--dir", tmp_path)["path"]
+    assert skill == str(tmp_path / "codex-runner" / "SKILL.md")
+    say("migrate", "--dry-run")
+    say("verify-storage")
 
 
 def _queue(say: Callable[..., dict[str, Any]], task: Session) -> None:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from support.programs import PROGRAMS as SEVERAL
 
-from runner.cli import codex_tasks, parse_codex_run, run_codex_task
+from runner.cli import codex_bg, codex_tasks, parse_codex_run, run_codex_task
 from runner.cli.main import COMMANDS as PROGRAMS
 from runner.cli.parser import SHELLS
-from runner.cli.tasks import COMMANDS, completion
+from runner.cli.tasks import completion
 from runner.model import TaskState
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +20,7 @@ TASKS = [
     ("77aa", "", "at work"),
     ("77ab", "two\nlines", "stopped"),
 ]
+JOBS = [("3f9a1c07", "A label", "running"), ("91be40d2", "Fix it", "completed")]
 RUNS = [("20261121-1", "", "01b2"), ("20261120-2", "", "01a1")]
 
 
@@ -28,15 +30,17 @@ class Asked:
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        self.states: list[tuple[TaskState, ...]] = []
+        self.states: list[tuple[str, ...]] = []
         self.capfd = capfd
         monkeypatch.setenv("CODEX_RUNNER_HOME", "/nowhere")
         monkeypatch.setattr(completion, "_recorded", self._recorded)
 
     def _recorded(
-        self, _house: object, states: tuple[TaskState, ...], metavar: str
+        self, _house: object, states: tuple[str, ...], metavar: str
     ) -> list[tuple[str, str, str]]:
         self.states.append(states)
+        if metavar == "ID":
+            return JOBS
         return RUNS if metavar.startswith("RUN") else TASKS
 
     def lines(self, line: str, piece: str | None = None) -> list[str]:
@@ -63,9 +67,11 @@ def asked(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
     return Asked(monkeypatch, capfd)
 
 
-def test_commands_are_completed_with_what_they_do(asked: Asked) -> None:
-    assert asked.words("codex-tasks ") == list(COMMANDS)
-    assert ["rm", codex_tasks.load("rm").summary] in asked.pairs("codex-tasks r")
+@pytest.mark.parametrize("program", SEVERAL)
+def test_commands_are_completed_with_what_they_do(asked: Asked, program: str) -> None:
+    assert asked.words(f"{program} ") == list(SEVERAL[program].commands)
+    name, command = "kill" if program == "codex-agent" else "rm", SEVERAL[program]
+    assert [name, command.load(name).summary] in asked.pairs(f"{program} {name[0]}")
 
 
 @pytest.mark.parametrize(
@@ -93,6 +99,17 @@ def test_commands_are_completed_with_what_they_do(asked: Asked) -> None:
         ("run_codex_task --verbosity=h", ["--verbosity=high"]),
         ("parse_codex_run --format ", ["json", "text"]),
         ("parse_codex_run --print-completion f", ["fish"]),
+        ("codex-agent st", ["start", "status"]),
+        ("codex-agent start -r x", ["xhigh"]),
+        ("codex-agent -r x", ["xhigh"]),
+        ("codex-agent start --sandbox=w", ["--sandbox=workspace-write"]),
+        ("codex-agent jobs --l", ["--limit"]),
+        ("codex-bg --w", ["--watch-turns"]),
+        ("codex-bg -t -- codex-agent start -r m", ["minimal", "medium"]),
+        ("codex-bg -t -- start --wo", ["--worktree"]),
+        ("codex-bg -- /some/bin/codex-agent -s r", ["read-only"]),
+        ("codex-bg -- --wo", ["--worktree"]),
+        ("codex-bg -- start ", []),
     ],
 )
 def test_options_and_their_values_are_completed(
@@ -153,6 +170,9 @@ def test_what_only_the_caller_knows_is_not_completed(asked: Asked, line: str) ->
         ("run_codex_task --repo ", "directories"),
         ("parse_codex_run --log '", "files"),
         ("parse_codex_run --log-dir=x", "directories"),
+        ("codex-agent start -d ", "directories"),
+        ("codex-agent start --file ", "files"),
+        ("codex-bg -- codex-agent start -f ", "files"),
     ],
 )
 def test_file_names_are_left_to_the_shell(asked: Asked, line: str, kind: str) -> None:
@@ -168,6 +188,15 @@ def test_tasks_are_completed_by_their_ids_with_their_titles(asked: Asked) -> Non
     ]
     assert asked.words("codex-tasks result 01A") == ["01a1"]
     assert asked.words("codex-tasks status --json 01b2 0") == ["01a1"]
+
+
+def test_jobs_are_completed_by_their_ids_with_their_labels(asked: Asked) -> None:
+    assert asked.pairs("codex-agent status ") == [[job, said] for job, said, _ in JOBS]
+    assert asked.words("codex-agent await-turn --any 3f9a1c07 ") == ["91be40d2"]
+    assert asked.words("codex-agent start --after 9") == ["91be40d2"]
+    assert asked.words("codex-agent kill 3") == ["3f9a1c07"]
+    assert asked.states[-1] == ("running", "pending")
+    assert asked.words("codex-agent status Fix") == []
 
 
 def test_tasks_are_completed_by_their_titles_in_any_case(asked: Asked) -> None:
@@ -247,7 +276,7 @@ def test_every_command_prints_the_one_script(
 ) -> None:
     assert codex_tasks.main(["completion", shell]) == 0
     script, _ = capfd.readouterr()
-    for main in (run_codex_task.main, parse_codex_run.main):
+    for main in (run_codex_task.main, parse_codex_run.main, codex_bg.main):
         with pytest.raises(SystemExit, match="0"):
             main(["--print-completion", shell])
         assert capfd.readouterr() == (script, "")

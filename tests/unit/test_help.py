@@ -4,22 +4,13 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from support.programs import PARSERS, PROGRAMS
 
 from runner import clock
-from runner.cli import codex_tasks, parse_codex_run, run_codex_task
 from runner.cli.options import read_table
 from runner.cli.parser import Parser
-from runner.cli.tasks import COMMANDS, OVERVIEW
 from runner.loopback import __main__ as loopback
 
-PARSERS = {
-    "run_codex_task": run_codex_task.build_parser(),
-    "parse_codex_run": parse_codex_run.build_parser(),
-    **{
-        f"codex-tasks {each}": codex_tasks.parser_of(each, codex_tasks.load(each))
-        for each in COMMANDS
-    },
-}
 QUESTIONS = ("prompt", "where", "which", "when", "queue", "limits", "output", "other")
 EXAMPLE_COLUMNS = 60
 MOST_OPTIONS_IN_A_LIST = 8
@@ -54,17 +45,21 @@ def test_no_line_is_longer_than_the_terminal(
     assert max(map(len, lines)) <= min(columns, 100)
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("columns", [64, 80, 120])
 def test_nor_one_of_the_list_of_commands(
-    columns: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    columns: int,
+    program: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
 
-    assert codex_tasks.main(["--help"]) == 0
+    assert PROGRAMS[program].main(["--help"]) == 0
 
     said = capfd.readouterr().out
     assert max(map(len, said.splitlines())) <= columns
-    assert said.split() == OVERVIEW.split()
+    assert said.split() == PROGRAMS[program].overview.split()
 
 
 def test_the_help_of_the_loopback_fits_80_columns(
@@ -138,11 +133,13 @@ def test_examples_are_few_and_fit_a_narrow_terminal(name: str) -> None:
 def test_options_of_examples_exist(name: str) -> None:
     for line in examples_of(name):
         for program in re.findall(
-            r"(codex-tasks [\w-]+|run_codex_task|parse_\w+)", line
+            r"(codex-(?:tasks|agent) [a-z][\w-]*|run_codex_task|parse_\w+)", line
         ):
             assert program in PARSERS
         known = set(PARSERS[name]._option_string_actions)
         own = line.partition("|")[0].partition("&&")[0].partition(" # ")[0]
+        # Behind `--` are the words of another command.
+        own = own.partition(" -- ")[0]
         if own.strip().startswith(name):
             used = set(re.findall(r"(?<= )--?[a-zA-Z][\w-]*", own.partition('"')[0]))
             assert used <= known
@@ -174,12 +171,13 @@ def test_a_grammar_of_times_is_told_once_where_one_is_taken(
 
 
 @every_command
+@pytest.mark.parametrize(("word", "what"), [("TASK", "A TASK is"), ("ID", "An ID is")])
 def test_only_a_command_that_takes_a_task_says_what_one_is(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, word: str, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    takes_one = any(each.metavar == "TASK" for each in PARSERS[name]._actions)
+    takes_one = any(each.metavar == word for each in PARSERS[name]._actions)
 
-    assert ("A TASK is" in shown(name, 80, monkeypatch)) == takes_one
+    assert (what in shown(name, 80, monkeypatch)) == takes_one
 
 
 @every_command
@@ -209,17 +207,24 @@ def test_every_command_has_its_own_exit_codes_in_order(
 
 
 @pytest.mark.parametrize(
-    ("command", "usage"),
+    "usage",
     [
-        ("start", "codex-tasks start [options] PROMPT"),
-        ("pause", "codex-tasks pause [options] [TASK...]"),
-        ("rm", "codex-tasks rm [options] TASK..."),
-        ("send", "codex-tasks send [options] TASK PROMPT"),
-        ("restore", "codex-tasks restore [options]"),
-        ("queue", "codex-tasks queue [options] [WHAT...]"),
+        "codex-tasks start [options] PROMPT",
+        "codex-tasks pause [options] [TASK...]",
+        "codex-tasks rm [options] TASK...",
+        "codex-tasks send [options] TASK PROMPT",
+        "codex-tasks restore [options]",
+        "codex-tasks queue [options] [WHAT...]",
+        "codex-agent start [options] PROMPT...",
+        "codex-agent send [options] ID TEXT...",
+        "codex-agent await-turn [options] ID...",
+        "codex-agent capture [options] ID [N...]",
+        "codex-agent clean [options]",
     ],
 )
 def test_the_first_line_is_the_command_line(
-    command: str, usage: str, monkeypatch: pytest.MonkeyPatch
+    usage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert shown(f"codex-tasks {command}", 80, monkeypatch).startswith(f"{usage}\n\n")
+    command = " ".join(usage.split()[:2])
+
+    assert shown(command, 80, monkeypatch).startswith(f"{usage}\n\n")

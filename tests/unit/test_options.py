@@ -3,18 +3,14 @@
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
+from support.programs import TABLES
 
 from runner import config
-from runner.cli import codex_tasks, run_codex_task
+from runner.cli import run_codex_task
 from runner.cli.options import Values, read_plain, read_table
 from runner.cli.parser import Parser
-from runner.cli.tasks import COMMANDS
 from runner.errors import UsageError
 
-TABLES = {
-    **{name: codex_tasks.load(name).options for name in COMMANDS},
-    "run_codex_task": run_codex_task._OPTIONS,
-}
 WORDS = {
     word
     for table in TABLES.values()
@@ -30,8 +26,11 @@ READABLE = some.tuples(some.sampled_from(sorted(TABLES)), LINES)
 @settings(max_examples=400, deadline=None)
 @example(("run_codex_task", ["--repo", "x", "--task=", "-s", "low"]))
 @example(("run_codex_task", ["-c", "a=b", "--config=c=d", "--config", "x"]))
-@example(("start", ["x", "--image", "a", "-t", "x", "--image=b"]))
-@example(("archive", ["a", "--all", "b"]))
+@example(("codex-tasks start", ["x", "--image", "a", "-t", "x", "--image=b"]))
+@example(("codex-tasks archive", ["a", "--all", "b"]))
+@example(("codex-agent start", ["a", "-f", "b", "c", "--file=d", "-w"]))
+@example(("codex-agent capture", ["a", "--clean", "9"]))
+@example(("codex-agent await-turn", ["a", "--any", "b", "--timeout", "0"]))
 def test_what_the_plain_reader_takes_argparse_takes_for_the_same(
     line: tuple[str, list[str]],
 ) -> None:
@@ -56,9 +55,13 @@ def test_what_the_plain_reader_takes_argparse_takes_for_the_same(
             "run_codex_task",
             ["--repo", ".", "--task", "-", "--detach", "-s", "read-only"],
         ),
-        ("start", ["-t", "A title", "-c", "a=b", "-c", "c=d", "Fix it"]),
-        ("status", ["--json", "01a1", "01a2"]),
-        ("ls", []),
+        ("codex-tasks start", ["-t", "A title", "-c", "a=b", "-c", "c=d", "Fix it"]),
+        ("codex-tasks status", ["--json", "01a1", "01a2"]),
+        ("codex-tasks ls", []),
+        ("codex-agent start", ["-r", "high", "-f", "src/**", "Fix it"]),
+        ("codex-agent jobs", ["--json", "--limit", "20"]),
+        ("codex-agent await-turn", ["--any", "01a1", "01a2"]),
+        ("codex-bg", ["-t", "-o", "-n", "a b"]),
     ],
 )
 def test_an_ordinary_line_does_not_need_argparse(name: str, words: list[str]) -> None:

@@ -67,5 +67,5 @@ def test_the_script_of_pip_names_the_commands(
     with pytest.raises(SystemExit, match="2"):
         main.start()
 
-    usage = "usage: codex-runner {run_codex_task,parse_codex_run,codex-tasks} ...\n"
+    usage = f"usage: codex-runner {{{','.join(main.COMMANDS)}}} ...\n"
     assert capfd.readouterr() == ("", usage)

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from support.programs import PARSERS, PROGRAMS
 
 from parsers.error_classes import CLASSES
-from runner.cli import codex_tasks, parse_codex_run, run_codex_task, tasks
 from runner.cli.main import COMMANDS as COMMAND_NAMES
 from runner.errors import RunnerError
 from runner.model import Outcome
@@ -15,17 +15,10 @@ from runner.model import Outcome
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+AGENT = (ROOT / "docs" / "agent.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-PARSERS = {
-    "run_codex_task": run_codex_task.build_parser(),
-    "parse_codex_run": parse_codex_run.build_parser(),
-    **{
-        f"codex-tasks {command}": codex_tasks.parser_of(
-            command, codex_tasks.load(command)
-        )
-        for command in tasks.COMMANDS
-    },
-}
+# The pages that are the reference of a program, the first one of all others.
+PAGES = {"": COMMANDS, "codex-agent": AGENT, "codex-bg": AGENT}
 OPTIONS = [
     (command, action)
     for command, parser in PARSERS.items()
@@ -41,21 +34,35 @@ def test_every_option_has_help_and_is_in_the_reference(
     command: str, action: argparse.Action
 ) -> None:
     names = action.option_strings or [str(action.metavar)]
+    page = page_of(command)
 
     assert action.help, (command, names)
-    assert any(re.search(rf"{re.escape(name)}\b", COMMANDS) for name in names), names
+    assert any(re.search(rf"{re.escape(name)}\b", page) for name in names), names
 
 
-def test_every_option_that_the_reference_names_exists() -> None:
+@pytest.mark.parametrize("page", [COMMANDS, AGENT], ids=["commands", "agent"])
+def test_every_option_that_the_reference_names_exists(page: str) -> None:
     known = {
         name
         for parser in PARSERS.values()
         for action in parser._actions
         for name in action.option_strings
     }
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", COMMANDS))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page))
 
-    assert named - {"--flag"} <= known
+    assert named - {"--flag", "--fast"} <= known
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_command_is_in_the_reference(program: str) -> None:
+    page = page_of(program)
+
+    for command in PROGRAMS[program].commands:
+        assert re.search(rf"`{command}[ `]|{program} {command}\b", page), command
+
+
+def page_of(command: str) -> str:
+    return PAGES.get(command.split(maxsplit=1)[0], PAGES[""])
 
 
 def test_the_readme_has_no_more_than_1_900_words() -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.imports import ROOT, modules
-
-from runner.cli import codex_tasks, parse_codex_run, run_codex_task, tasks
+from support.programs import PARSERS as HELP
 
 # The old word, and what it is called now.
 OLD_WORDS = {
@@ -36,17 +35,11 @@ OLD_WORDS = {
     r"doors?|houses?|ladders?|the books": "the field's term",
 }
 PATTERN = re.compile(rf"\b({'|'.join(OLD_WORDS)})\b", re.IGNORECASE)
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-HELP = {
-    "run_codex_task": run_codex_task.build_parser(),
-    "parse_codex_run": parse_codex_run.build_parser(),
-    **{
-        f"codex-tasks {command}": codex_tasks.parser_of(
-            command, codex_tasks.load(command)
-        )
-        for command in tasks.COMMANDS
-    },
-}
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "runner" / "skills").rglob("*.md")),
+]
 
 
 def old_words(text: str) -> list[str]:

@@ -24,6 +24,8 @@ COMMANDS = {
     "migrate": "storage",
     "verify-storage": "storage",
 }
+# What Codex takes as `model_reasoning_effort`.
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 OVERVIEW = """\
 codex-agent  Run a team of Codex agents; each is a job with a short id.
 

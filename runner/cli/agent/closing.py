@@ -53,13 +53,18 @@ def main(found: Values, context: Context) -> int:
     from runner.service.stop import stop_sessions  # noqa: PLC0415 - for this alone
 
     refuse((not found.id, "name the jobs to end"))
-    jobs, sessions, code = _found(found, context)
-    keys = [each.key for each in sessions]
+    jobs, sessions, code = _found(found, context, with_older=True)
+    older = [each for by, each in sessions if by is not jobs]
+    keys = [each.key for by, each in sessions if by is jobs]
     rows, lines = list[dict[str, object]](), list[str]()
-    stopped = stop_sessions(keys, context.ledger, context.settings)
+    stopped = stop_sessions(keys, context.ledger, context.settings) if keys else []
     # Behind them are those that were started inside of their runs.
-    names = [each.short_id for each in sessions]
+    names = [each.short_id for by, each in sessions if by is jobs]
     names += [each.name for each in stopped[len(names) :]]
+    if jobs.older and jobs.older.older_jobs:
+        kill = jobs.older.older_jobs.kill
+        stopped += [kill(each, context.ledger) for each in older]
+        names += [each.short_id for each in older]
     for name, each in zip(names, stopped, strict=True):
         context.notes(each.notes)
         if each.error is not None:
@@ -74,18 +79,25 @@ def main(found: Values, context: Context) -> int:
     return code
 
 
-def _found(found: Values, context: Context) -> tuple[Jobs, list[Session], int]:
-    """Find the jobs that are named; go on after one that does not exist."""
+def _found(
+    found: Values, context: Context, *, with_older: bool = False
+) -> tuple[Jobs, list[tuple[Jobs, Session]], int]:
+    """Find the jobs that are named, each with those it is one of.
+
+    Go on after one that does not exist, or that the older tool runs.
+    """
     context.sweep()
     jobs, code = Jobs(context.ledger, context.settings), 0
-    sessions: dict[int, Session] = {}
+    sessions: dict[tuple[bool, int], tuple[Jobs, Session]] = {}
     for name in dict.fromkeys(found.id):
         try:
-            session = jobs.find(name)
+            by, session = (
+                (jobs, jobs.find(name)) if not with_older else jobs.owner(name)
+            )
         except RunnerError as error:
             code = max(code, context.fault(name, error))
         else:
-            sessions[session.key] = session
+            sessions[by is jobs, session.key] = by, session
     return jobs, [*sessions.values()], code
 
 
@@ -101,7 +113,8 @@ def main_delete(found: Values, context: Context) -> int:
     """Remove jobs, one line each; go on after one that fails."""
     refuse((not found.id, "name the jobs to remove"))
     jobs, sessions, code = _found(found, context)
-    return max(code, _remove(sessions, jobs, found, context))
+    mine = [each for _, each in sessions]
+    return max(code, _remove(mine, jobs, found, context))
 
 
 def main_clean(found: Values, context: Context) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runner.service.jobs import Ended, Json
 
 HELP = """\
-List jobs: those at work first, then what waits, failed and completed.
+List jobs: first the running ones, then pending, failed and completed ones.
 
 --limit N   at most N jobs (default: 20)
 --all       all jobs
@@ -66,6 +66,7 @@ def main(found: Values, context: Context) -> int:
     jobs = Jobs(context.ledger, context.settings)
     with context.ledger.snapshot():
         rows = jobs.all(None if found.all else most)
+    context.notes(jobs.older.doubts() if jobs.older else [])
     if missing := jobs.only_in_table():
         told = format.count(missing, "job")
         fix = "codex-agent migrate --to json writes them"
@@ -99,14 +100,14 @@ def _row(*cells: str) -> str:
 def main_status(found: Values, context: Context) -> int:
     """Show one job, in the lines of the older tool and some more."""
     context.sweep()
-    jobs = Jobs(context.ledger, context.settings)
-    session = jobs.find(found.id)
+    jobs, session = Jobs(context.ledger, context.settings).owner(found.id)
     job = jobs.store.load(session.short_id)
     end = jobs.end_of_turn(session)
-    with context.ledger.snapshot():
+    with jobs.ledger.snapshot():
         report = jobs.report(job, session.key) if job else {}
-        runs = context.ledger.runs.of_session(session.key)
+        runs = jobs.ledger.runs.of_session(session.key)
         turns = sum(run.is_finished for run in runs)
+    context.notes(jobs.doubts())
     last = None if end is None else {"turn": end[0].turn, "at": end[0].at}
     kept = session.settings
     sandbox = kept.codex.sandbox if kept else None
@@ -161,7 +162,8 @@ def main_await_turn(found: Values, context: Context) -> int:
     how: dict[str, Any] = {"for_any": found.any, "after": found.after}
     rows: list[Json] = []
     codes = [0]
-    with context.waiting(context.found([each.short_id for each in sessions])):
+    tasks = context.found([each.short_id for each in sessions])
+    with context.waiting(tasks, are_jobs=True):
         try:
             for ended in jobs.await_turns(sessions, timeout=timeout, **how):
                 codes.append(_code_of(ended))

@@ -131,7 +131,7 @@ def main_watch(found: Values, context: Context) -> int:
         (found.json, "watch has no object: codex-tasks log -f --json has the events")
     )
     tasks = context.found([Jobs(context.ledger, context.settings).find(found.id).name])
-    with context.waiting(tasks):
+    with context.waiting(tasks, are_jobs=True):
         for text in _texts(found.id, log.Wish(follows=True), context):
             if text:
                 context.output.text(text)

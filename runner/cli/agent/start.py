@@ -6,6 +6,7 @@ from parsers.paths import Path
 from parsers.struct import replace
 from runner import config_files, files
 from runner.cli import terms
+from runner.cli.agent import EFFORTS
 from runner.cli.options import codex_of, limits_of, refuse
 from runner.cli.output import write_error
 from runner.errors import RunnerError
@@ -15,7 +16,7 @@ from runner.prompt import read
 from runner.prompt.assembly import assemble
 from runner.prompt.attached import Attached
 from runner.service import queue, start
-from runner.service.jobs import Jobs
+from runner.service.jobs import COMPLETED, FAILED, Jobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from runner.prompt.assembly import Assembled
     from runner.service.jobs import Ended
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 _USUAL = "as configured"
 _SANDBOX, _CONFIRM_SECONDS = "workspace-write", 60.0
 # The options of the queue that a job has not.
@@ -76,7 +76,7 @@ limits:
   codex-agent start -f 'src/**' -s read-only "Review this"
 
 0 started, or the job waits; 1 Codex could not be launched; 2 wrong usage, or too many
-  files; 3 no such job (--after); 75 the job has no slot
+  files; 3 no such job (--after)
 with --wait: that of the run
 """
 HELP_send = """\
@@ -94,20 +94,13 @@ TEXT ...  the text; several words are joined; - reads standard input
 
 def main(found: Values, context: Context) -> int:
     """Start a job, and print the lines of the older tool."""
-    refuse((found.fast, "--fast: that model does not exist; name one with --model"))
-    base = Path(found.dir or ".").absolute()
-    refuse((not files.is_directory(base), f"--dir {base}: no such directory"))
-    effort = found.reasoning
-    wrong = f"--reasoning {effort!r} is none of {', '.join(EFFORTS)}"
-    refuse((effort is not None and effort not in EFFORTS, wrong))
-    _notified(found)
-    made = _assembled(found, base, context)
+    base, made = asked(found, context)
     if found.dry_run:
         _preview(made, found, context)
         return 0
     session, run_id = begun(found, made, base, context)
     if found.confirm:
-        _confirm(session, context)
+        confirm(session, context)
     if found.wait or found.notify_on_complete:
         if not found.json:
             context.note(f"job {session.short_id}")
@@ -125,6 +118,22 @@ def main(found: Values, context: Context) -> int:
     ]
     context.tell_sent(found, session.key, run_id, lines)
     return 0
+
+
+def asked(found: Values, context: Context) -> tuple[Path, Assembled]:
+    """Return where Codex works, and the whole prompt.
+
+    Raises:
+        UsageError: an option is wrong, or there is no such directory.
+    """
+    refuse((found.fast, "--fast: that model does not exist; name one with --model"))
+    base = Path(found.dir or ".").absolute()
+    refuse((not files.is_directory(base), f"--dir {base}: no such directory"))
+    effort = found.reasoning
+    wrong = f"--reasoning {effort!r} is none of {', '.join(EFFORTS)}"
+    refuse((effort is not None and effort not in EFFORTS, wrong))
+    notified(found)
+    return base, _assembled(found, base, context)
 
 
 def begun(
@@ -154,9 +163,9 @@ def begun(
         from runner.service import worktrees  # noqa: PLC0415 - git
 
         worktrees.check(request.repo, own_terms.worktree, settings, context.note)
-    asked = {**_NO_OPTIONS, "after": found.after}
+    wanted = {**_NO_OPTIONS, "after": found.after}
     once = OwnSettings(once=request.codex.once, terms=own_terms)
-    how = queue.options(asked, ledger, own, once)
+    how = queue.options(wanted, ledger, own, once)
     job = Job(
         id="",
         parent_session=found.parent_session,
@@ -229,7 +238,7 @@ def _preview(made: Assembled, found: Values, context: Context) -> None:
     context.note(f"would send about {made.tokens:,} tokens: {', '.join(parts)}")
 
 
-def _confirm(session: Session, context: Context) -> None:
+def confirm(session: Session, context: Context) -> None:
     """Wait until Codex has named its thread; a job that waits is only noted.
 
     Raises:
@@ -260,11 +269,13 @@ def waited(session: Session, found: Values, context: Context) -> int:
 
     jobs = Jobs(context.ledger, context.settings)
     tasks = context.found([session.short_id])
-    with context.waiting(tasks):
+    with context.waiting(tasks, are_jobs=True):
         (ended,) = jobs.await_turns([session])
     print_answer(ended, found, context)
-    if command := _notified(found):
-        _tell_program(command, ended, context)
+    if command := notified(found):
+        run = ended.run
+        status = COMPLETED if run and run.has_succeeded else FAILED
+        tell_program(command, ended, status, context)
     return exit_code_of(ended.run)
 
 
@@ -275,7 +286,7 @@ def exit_code_of(run: Run | None) -> int:
     return code or int(run is None or not run.has_succeeded)
 
 
-def _notified(found: Values) -> list[str]:
+def notified(found: Values) -> list[str]:
     """Return the words of --notify-on-complete.
 
     Raises:
@@ -288,7 +299,9 @@ def _notified(found: Values) -> list[str]:
     return command_of(found.notify_on_complete, "--notify-on-complete")
 
 
-def _tell_program(command: Sequence[str], ended: Ended, context: Context) -> None:
+def tell_program(
+    command: Sequence[str], ended: Ended, status: str, context: Context
+) -> None:
     """Run the program of --notify-on-complete; note how it has ended."""
     from runner.process.start import run_captured  # noqa: PLC0415 - as above
 
@@ -296,7 +309,7 @@ def _tell_program(command: Sequence[str], ended: Ended, context: Context) -> Non
     error = run.verdict.error if run and run.verdict else ended.error
     told = {
         "CODEX_AGENT_JOB_ID": ended.session.short_id,
-        "CODEX_AGENT_STATUS": "completed" if run and run.has_succeeded else "failed",
+        "CODEX_AGENT_STATUS": status,
         "CODEX_AGENT_ERROR": (error or "").replace("\0", ""),
     }
     environment = {**context.settings.environment, **told}

@@ -40,7 +40,7 @@ Write docs/CODEBASE_MAP.md: the files of a directory, with sizes and first lines
   codex-agent map
   codex-agent start --map "Find dead code"
 
-0 written; 1 it cannot be written; 2 wrong usage, or a map of somebody else
+0 written; 1 it cannot be written; 2 wrong usage, or the map is not ours
 """
 HELP_install_skill = """\
 Install the skill that tells an agent how to use this suite.
@@ -103,7 +103,7 @@ def main_install_skill(found: Values, context: Context) -> int:
     target = place / _SKILL / "SKILL.md"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(files.read_text(source))
+        target.write_bytes(source.read_bytes())
     except OSError as error:
         raise FileFault("write", target, error) from error
     context.tell(found, "written", {"path": str(target)}, [f"Wrote {target}"])

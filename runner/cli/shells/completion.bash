@@ -26,4 +26,4 @@ _codex_tasks() {
     return 0
 }
 
-complete -F _codex_tasks codex-tasks run_codex_task parse_codex_run
+complete -F _codex_tasks codex-tasks run_codex_task parse_codex_run codex-agent codex-bg

@@ -16,5 +16,5 @@ function __codex_tasks_complete
     end
 end
 
-complete -c codex-tasks -c run_codex_task -c parse_codex_run -e
-complete -c codex-tasks -c run_codex_task -c parse_codex_run -f -k -a '(__codex_tasks_complete)'
+complete -c codex-tasks -c run_codex_task -c parse_codex_run -c codex-agent -c codex-bg -e
+complete -c codex-tasks -c run_codex_task -c parse_codex_run -c codex-agent -c codex-bg -f -k -a '(__codex_tasks_complete)'

@@ -1,4 +1,4 @@
-#compdef codex-tasks run_codex_task parse_codex_run
+#compdef codex-tasks run_codex_task parse_codex_run codex-agent codex-bg
 # Completion for zsh. In ~/.zshrc, behind compinit: source <(codex-tasks completion zsh)
 # It can also be saved as _codex-tasks in a directory of $fpath.
 
@@ -19,5 +19,5 @@ _codex_tasks() {
 }
 
 (( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
-compdef _codex_tasks codex-tasks run_codex_task parse_codex_run
+compdef _codex_tasks codex-tasks run_codex_task parse_codex_run codex-agent codex-bg
 [[ $funcstack[1] != _codex-tasks ]] || _codex_tasks

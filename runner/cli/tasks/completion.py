@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from argparse import SUPPRESS
 
 from parsers.light import suppress
-from runner.cli import parse_codex_run
-from runner.cli.codex_tasks import load, parser_of, whole_parser
+from runner.cli import codex_agent, codex_tasks, format
+from runner.cli.agent import EFFORTS
 from runner.cli.options import refuse
 from runner.cli.parser import SHELLS, completion_script
-from runner.cli.tasks import COMMANDS
 from runner.config import SANDBOXES
 from runner.config_files import KEYS
 from runner.errors import RunnerError, UsageError
@@ -45,20 +45,26 @@ SHELL          bash, zsh or fish
 
 0 printed; 2 wrong usage
 """
-_KINDS = {"FILE": "files", "BIN": "files", "DIR": "directories", "URL": "directories"}
+_KINDS = {
+    **dict.fromkeys(("FILE", "BIN", "GLOB"), "files"),
+    **dict.fromkeys(("DIR", "URL"), "directories"),
+}
 _WORDS = {
+    "LEVEL": EFFORTS,
     "MODE": SANDBOXES,
     "SETTING": tuple(KEYS),
     "SHELL": SHELLS,
     "STATE": tuple(TaskState),
 }
-_RECORDED = ("TASK", "SESSION", "RUN", "RUN_ID")
+_RECORDED = ("TASK", "SESSION", "RUN", "RUN_ID", "ID")
 _ARCHIVED = (TaskState.ARCHIVED,)
 _IN_USE = tuple(state for state in TaskState if state not in _ARCHIVED)
 _STATES = {
     **{f"codex-tasks {each}": _IN_USE for each in ("send", "stop", "archive")},
     "codex-tasks unarchive": _ARCHIVED,
 }
+# Of a job: those that `kill` ends.
+_ACTIVE = {"codex-agent kill": ("running", "pending")}
 _MOST = 200
 _MARK = "\0"
 
@@ -74,7 +80,8 @@ def main(found: Values, context: Context) -> int:
         return 0
     program, *words = _split(found.line)
     parser, behind = _parser(program.rpartition("/")[2], words)
-    states = _STATES.get(parser.prog, tuple(TaskState))
+    states: Sequence[str] = _STATES.get(parser.prog, tuple(TaskState))
+    states = _ACTIVE.get(parser.prog, states)
     kind, pairs = complete(parser, behind, lambda of: _recorded(context, states, of))
     head = ""
     if found.piece is not None:
@@ -94,15 +101,23 @@ def _split(line: str) -> list[str]:
 
 
 def _parser(program: str, words: list[str]) -> tuple[ArgumentParser, list[str]]:
-    if program == parse_codex_run.PROG:
-        return parse_codex_run.build_parser(), words
-    if program == "run_codex_task":
-        from runner.cli import run_codex_task  # noqa: PLC0415 - 3 ms, for its lines only
-
-        return run_codex_task.build_parser(), words
-    if len(words) > 1 and words[0] in COMMANDS:
-        return parser_of(words[0], load(words[0])), words[1:]
-    return whole_parser(), words
+    """Return the parser of what a line begins with, and the words behind that."""
+    if program == "codex-bg" and "--" in words[:-1]:
+        # What stands there is a line of another program.
+        program, words = codex_agent.PROG, words[words.index("--") + 1 :]
+        del words[: len(words) > 1 and words[0].rpartition("/")[2] == program]
+        words = words if words[0] == "start" and words[1:] else ["start", *words]
+    if program in {"run_codex_task", "parse_codex_run", "codex-bg"}:
+        place = f"runner.cli.{program.replace('-', '_')}"
+        __import__(place)  # 3 ms, for its lines only
+        parser: ArgumentParser = sys.modules[place].build_parser()
+        return parser, words
+    found = (codex_agent if program == codex_agent.PROG else codex_tasks).PROGRAM
+    if found.usual and words[1:] and words[0].startswith("-"):
+        words = [found.usual, *words]
+    if len(words) > 1 and words[0] in found.commands:
+        return found.parser_of(words[0], found.load(words[0])), words[1:]
+    return found.whole_parser(), words
 
 
 def complete(
@@ -174,7 +189,7 @@ def _find(
     return ids[:_MOST]
 
 
-def _recorded(context: Context, states: Sequence[TaskState], metavar: str) -> list[Row]:
+def _recorded(context: Context, states: Sequence[str], metavar: str) -> list[Row]:
     """List ids and titles, newest first; create nothing and ignore errors."""
     if not os.path.exists(context.settings.state_home / NAME):  # noqa: PTH110 - never fails
         return []
@@ -182,7 +197,24 @@ def _recorded(context: Context, states: Sequence[TaskState], metavar: str) -> li
         if metavar.startswith("RUN"):
             found = context.ledger.all("run_names")
             return [(row["run_id"], "", row["name"]) for row in found]
-        sessions = context.ledger.sessions.all(states)
+        if metavar == "ID":
+            return _jobs(context, states)
+        wanted = [each for each in TaskState if each in states]
+        sessions = context.ledger.sessions.all(wanted)
     except RunnerError:
         return []
     return [(s.name, s.title or "", s.outcome or "running") for s in sessions]
+
+
+def _jobs(context: Context, states: Sequence[str]) -> list[Row]:
+    """List jobs of codex-agent, with a label or the beginning of the prompt."""
+    from runner.service.jobs import Jobs  # noqa: PLC0415 - for its lines only
+
+    with context.ledger.snapshot():
+        rows = Jobs(context.ledger, context.settings).all(_MOST)
+    is_any = tuple(states) == tuple(TaskState)
+    return [
+        (each["id"], each["label"] or format.line(each["prompt"]), each["status"])
+        for each in rows
+        if is_any or each["status"] in states
+    ]
