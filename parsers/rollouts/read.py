@@ -127,6 +127,7 @@ class RolloutReader:
         self._model: str | None = None
         self._tier: str | None = None
         self._cwd: str | None = None
+        self._window: int | None = None
         self._turn_id: str | None = None
         self._root_turn_id: str | None = None
         self._counter = CallCounter()
@@ -259,6 +260,8 @@ class RolloutReader:
         self._is_copy, self._has_begun = False, True
         self._model = records.text(record.payload, "model") or self._model
         self._cwd = records.text(record.payload, "cwd")
+        window = loose_json.integer(record.payload.get("model_context_window"))
+        self._window = window or self._window
         if turn_id != self._turn_id:
             self._leave_turn()
             self._flight.begin()
@@ -328,6 +331,7 @@ class RolloutReader:
         if turn_id == self._turn_id:
             at, root = self._cwd or turn.cwd, self._root_turn_id
             turn = replace(turn, model=self._model, root_turn_id=root, cwd=at)
+            turn = replace(turn, context_window=self._window)
         self._turns[turn_id] = turn
 
     def _leave_turn(self) -> None:

@@ -73,6 +73,7 @@ class Turn(Struct):
     error_message: str | None = None
     reason: str | None = None
     is_unanswered: bool = False
+    context_window: int | None = None
 
 
 class RateLimit(Struct):

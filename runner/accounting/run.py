@@ -138,6 +138,8 @@ class RunAccounting(Struct):
             found["thread_usage"] = self.facts.usage.to_json()
         if self.budget is not None:
             found["budget"] = self.budget
+        if self._thread.last_turn.context_window is not None:
+            found["context_window"] = self._thread.last_turn.context_window
         if self._thread.rate_limits is not None:
             found["rate_limits"] = as_dict(self._thread.rate_limits)
         return found

@@ -38,9 +38,9 @@ def turn_state(row: Json) -> str:
     return "working" if waits and row["launched_at"] else "idle"
 
 
-def tokens(usage: Mapping[str, object]) -> Json:
+def tokens(usage: Mapping[str, object], accounts: Mapping[str, object]) -> Json:
     """Build the tokens of a job as the older tool has them."""
-    window = loose_json.integer(usage.get("context_window"))
+    window = loose_json.integer(accounts.get("context_window"))
     used = loose_json.integer(usage.get("input_tokens"))
     share = round(used / window * 100, 2) if window and used is not None else None
     return {

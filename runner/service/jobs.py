@@ -246,7 +246,7 @@ class Jobs:
             "created_at": row["created_at"],
             "started_at": began,
             "completed_at": ended,
-            "tokens": tokens(usage) if usage else None,
+            "tokens": tokens(usage, accounts) if usage else None,
             "files_modified": paths(changed) if accounts else None,
             "summary": answer[:_SUMMARY] if answer else None,
             "session_id": run.thread if run else None,
