@@ -877,12 +877,12 @@ with each as materialized (
     from sessions s left join jobs j on j.session = s.id left join job_views v on v.session = s.id
     left join usage_sums u on u.grouped = 'session' and u.key = cast(s.thread_id as blob) and u.quarter = 0
     where s.short_id in (select value from json_each(:ids)))
-select session, id, created_at, version, known is version and not (unfinished or waiting or held) as is_viewed,
+select session, id, created_at, version, coalesce(known = version, 0) and not (unfinished or waiting or held) as is_viewed,
     case
         when unfinished then 'running'
         when waiting then iif(exists (select 1 from runs r where r.session = each.session and r.launched_at is not null), 'running', 'pending')
         when held then 'failed'
-        when known is version then status
+        when known = version then status
         when (select r.outcome = 'succeeded' and r.error_class is null from runs r where r.session = each.session and r.state = 'finished' order by r.waits, r.ordinal desc limit 1)
             then 'completed'
         else 'failed'

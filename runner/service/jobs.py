@@ -19,7 +19,7 @@ from runner.errors import (
 )
 from runner.exports.jobs import KINDS, VARIABLE, store_of
 from runner.exports.run_exports import SAID
-from runner.ledger.jobs import OLDER, TurnEnd, touched
+from runner.ledger.jobs import OLDER, JobTable, TurnEnd, touched
 from runner.lifecycle.recover import sweep
 from runner.service import lookup
 from runner.service.job_states import (
@@ -192,7 +192,10 @@ class Jobs:
         found.sort(key=lambda each: each[0]["created_at"], reverse=True)
         found.sort(key=lambda each: _ORDER.index(each[0]["status"]))
         found = found[:most]
-        viewed = [r["session"] for r, by in found if by is self and r["is_viewed"]]
+        # A file may be newer than the row, which the stored texts are of.
+        has_texts = isinstance(self.store, JobTable)
+        mine = [row for row, by in found if by is self and has_texts]
+        viewed = [row["session"] for row in mine if row["is_viewed"]]
         rows = self._ledger.all("job_texts", sessions=json_text.dumps(viewed))
         known = {row["session"]: str(row["text"]) for row in rows}
         told: list[Json | str] = []
@@ -202,7 +205,7 @@ class Jobs:
                 told.append(text)
             elif (job := by.store.load(row["id"])) is not None:
                 told.append(by.report(job, row["session"]))
-                if by is self and row["status"] in {COMPLETED, FAILED}:
+                if by is self and has_texts and row["status"] in {COMPLETED, FAILED}:
                     self._note(row, told[-1])
         return told
 
@@ -379,8 +382,6 @@ class Jobs:
         kind = self._settings.environment.get(VARIABLE) or KINDS[0]
         if kind != "json":
             return 0
-        from runner.ledger.jobs import JobTable  # noqa: PLC0415 - where files are used
-
         known = {job.id for job in self.store.list()}
         return sum(job.id not in known for job in JobTable(self._ledger).list())
 
