@@ -1,8 +1,11 @@
 """`codex-agent jobs`, `status`, `send` and `await-turn`."""
 
 import json
+import shutil
 import signal
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -355,3 +358,54 @@ def test_a_text_after_a_failed_turn_makes_the_job_good_again(
     assert job.await_turn().stdout == "fixed\n"
     assert job.status == "completed"
     assert job.report["error"] is None
+
+
+def test_a_list_of_finished_jobs_opens_none_of_their_files(
+    agents: Agents, codex: StandIn
+) -> None:
+    for number in range(3):
+        agents.ended(f"Job {number}.")
+    known = agents.jobs("--all")
+    shutil.rmtree(agents.sessions.state_home / "runs")
+    shutil.rmtree(agents.sessions.cli.environment["CODEX_HOME"])
+
+    assert agents.jobs("--all") == known
+    assert agents.jobs("--limit", 2) == known[:2]
+    assert known[0]["summary"].startswith("answer to Job 2.")
+    assert known[0]["tokens"]["output"] == 345
+    assert len(codex.runs) == 3
+
+
+@pytest.mark.parametrize("storage", ["json", "dual"])
+def test_records_are_whole_and_private_at_every_moment(
+    agents: Agents, storage: str
+) -> None:
+    agents.sessions.cli.environment["CODEX_AGENT_STORAGE"] = storage
+    place = agents.sessions.state_home / "jobs"
+    place.mkdir(parents=True, mode=0o755)
+    job = agents.ended("--label", "mine", "Begin.")
+
+    begun = [agents.begin("send", job.id, f"Text {n}.") for n in range(3)]
+    looks = 0
+    while any(each.process.poll() is None for each in begun) or looks < 100:
+        looks += 1
+        for path in place.glob("*[0-9a-f].json"):
+            assert json.loads(path.read_text())["label"] == "mine"
+        with suppress(FileNotFoundError):
+            assert json.loads((place / f"{job.id}.turn-complete").read_text())["turn"]
+    assert job.await_turn().code == 0
+    assert [agents.jobs()[0]["label"], job.report["turns"]] == ["mine", 4]
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    for path in place.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    assert {path.name for path in place.iterdir()} == {
+        *(f"{job.id}.json", f"{job.id}.turn-complete", ".lock"),
+    }
+
+
+def test_quit_is_no_text_for_codex(agents: Agents, codex: StandIn) -> None:
+    job = agents.ended("Begin.")
+    said = job.send("/quit")
+    assert (said.code, len(codex.runs)) == (0, 1)
+    assert said.stdout == f"Job {job.id} is idle: /quit has nothing to end.\n"
+    assert job.await_turn().code == 0

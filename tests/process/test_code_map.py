@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support.agents import Agents
 from support.repository import git, make_repository
 
 from parsers.paths import Path as LightPath
@@ -76,3 +77,23 @@ def test_a_map_that_a_link_leads_outside_for_is_no_map(base: Path) -> None:
     found = code_map.find(LightPath(str(base)), os.environ)
     assert found is not None
     assert (found.name, found.text) == ("docs/ARCHITECTURE.md", "the architecture")
+
+
+def test_the_command_writes_the_map_and_keeps_that_of_somebody_else(
+    agents: Agents, repo: Path
+) -> None:
+    said = agents("map", "-d", repo)
+    assert (said.code, said.stdout) == (0, f"Wrote {repo / code_map.NAME}\n")
+    assert agents("map", cwd=repo).code == 0
+    (repo / code_map.NAME).write_text("# Mine\n")
+    refused = agents("map", "-d", repo)
+    assert refused.code == 2
+    assert "--force replaces it" in refused.stderr
+    assert (repo / code_map.NAME).read_text() == "# Mine\n"
+    assert agents.told("map", "-d", repo, "--force")["path"]
+    assert agents("map", "-d", repo / "none").code == 2
+    odd = Path(os.fsdecode(os.fsencode(repo) + b"/\xff"))
+    odd.mkdir()
+    (odd / "a.txt").write_text("words\n")
+    assert agents("map", "-d", repo).code == 0
+    assert "| a.txt |" in (repo / code_map.NAME).read_text()

@@ -347,6 +347,8 @@ def main_send(found: Values, context: Context) -> int:
         shown = " ".join(text.decode().split())
         what = "Sent" if sent.run_id else "Queued"
         lines = [f"{what} to {session.short_id}: {shown}"]
+        if sent.run_id is None and sent.ahead is None:
+            lines = [f"Job {session.short_id} is idle: {shown} has nothing to end."]
         context.tell_sent(found, session.key, sent.run_id, lines)
     job = jobs.store.load(session.short_id)
     if job is not None and job.shown_by == "tmux":
