@@ -154,7 +154,7 @@ class Jobs:
         """
         from runner.lifecycle import timer  # noqa: PLC0415 - not for a look at jobs
         from runner.lifecycle.queue import deliver_next  # noqa: PLC0415 - as above
-        from runner.service import send, start  # noqa: PLC0415 - as above
+        from runner.service import queue, send, start  # noqa: PLC0415 - as above
 
         ledger, settings = self._ledger, self._settings
         key, number = start.opened(request, ledger, settings, options)
@@ -168,6 +168,9 @@ class Jobs:
         except RunnerError:
             name = session.short_id
             warn(f"job {name} could not be launched (codex-agent status {name})")
+            # Its caller starts another job, which must not be done twice.
+            with suppress(RunnerError):
+                queue.remove(number, ledger)
             raise
         if started is None and (end := ledger.queue.end_of(number)):
             warn(end)

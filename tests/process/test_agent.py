@@ -394,7 +394,9 @@ def test_a_codex_that_cannot_be_launched_is_an_error_and_a_record(
     assert said.code == 1
     (row,) = agents.jobs()
     assert row["id"] in said.stderr
-    assert row["status"] == "pending"
+    assert row["status"] == "failed"
+    assert agents.told("status", row["id"])["job"]["outcome"] == "not_started"
+    assert agents.sessions.rows("select 1 from prompts where ended_at is null") == []
     assert agents("status", row["id"]).code == 0
 
 

@@ -130,7 +130,7 @@ def test_a_pane_shows_the_log_of_a_job_and_closes_with_it(
     assert job.report["runner"] == "tmux"
     (line,) = agents("sessions").lines[2:]
     assert line.split()[:2] == [f"codex-agent-{job.id}", "no"]
-    assert job("attach").stdout == f"tmux attach -t =codex-agent-{job.id}\n"
+    assert job("attach").stdout == f'tmux attach -t "codex-agent-{job.id}"\n'
     go.touch()
     assert job.await_turn().stdout == "all of it\n"
     wait_until(lambda: tmux.names == [], what="the end of the pane")

@@ -201,9 +201,9 @@ def main_attach(found: Values, context: Context) -> int:
     if not panes.is_there(context.settings):
         context.note(panes.MISSING)
     if pane := panes.of(session.short_id, context.settings):
-        argv = ["tmux", "attach", "-t", f"={pane}"]
+        argv = ["tmux", "attach", "-t", pane]
         told = {"id": session.name, "short_id": session.short_id, "argv": argv}
-        context.tell(found, "attach", told, [" ".join(argv)])
+        context.tell(found, "attach", told, [f'tmux attach -t "{pane}"'])
         return 0
     try:
         interface = attach.interface_of(session, context.ledger, context.settings)
