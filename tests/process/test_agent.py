@@ -406,7 +406,8 @@ def test_after_waits_for_the_success_of_another_job(
     first = agents.start("First.")
     second = agents.start("--after", first.id, "Second.")
     assert second.report["status"] == "pending"
-    assert agents(*agents.starting("--after", "ffffffff", "Third.")).code == 3
+    unknown = agents(*agents.starting("--after", "ffffffff", "Third."))
+    assert is_refused(unknown, 3, "ffffffff", "fix:   codex-agent jobs --all")
 
     held.touch()
     assert first.await_turn().code == 0

@@ -9,7 +9,7 @@ from runner.cli import terms
 from runner.cli.agent import EFFORTS
 from runner.cli.options import codex_of, limits_of, refuse
 from runner.cli.output import write_error
-from runner.errors import RunnerError
+from runner.errors import NoSuchTaskError, RunnerError
 from runner.ledger.jobs import Job
 from runner.ledger.settings import OwnSettings
 from runner.prompt import read
@@ -17,7 +17,7 @@ from runner.prompt.assembly import assemble
 from runner.prompt.attached import Attached
 from runner.service import queue, start
 from runner.service.job_states import COMPLETED, FAILED
-from runner.service.jobs import Jobs
+from runner.service.jobs import Jobs, NoSuchJobError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,7 +166,10 @@ def begun(
         worktrees.check(request.repo, own_terms.worktree, settings, context.note)
     wanted = {**_NO_OPTIONS, "after": found.after}
     once = OwnSettings(once=request.codex.once, terms=own_terms)
-    how = queue.options(wanted, ledger, own, once)
+    try:
+        how = queue.options(wanted, ledger, own, once)
+    except NoSuchTaskError as error:
+        raise NoSuchJobError(", ".join(found.after)) from error
     job = Job(
         id="",
         parent_session=found.parent_session,
