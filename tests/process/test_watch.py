@@ -110,7 +110,8 @@ def test_keys_stop_a_task_pause_the_queue_and_filter(
     watch.shows(KEYS)
     assert task.state == "RUNNING"
     watch.press("sy")
-    watch.shows("■ stopped", "by you")
+    watch.shows("■ stopped", "by you", f"Task {task.status['short_id']} stopped.")
+    assert str(task.status["id"]) not in watch.look()
     watch.press("p")
     watch.shows("the queue is paused")
     watch.press("p")
@@ -126,6 +127,30 @@ def test_keys_stop_a_task_pause_the_queue_and_filter(
     assert watch.end() == 0
     held.touch()
     assert task.wait().code == 0
+
+
+@pytest.mark.usefixtures("codex")
+def test_escape_clears_a_filter_that_was_entered(
+    watch: Watch, sessions: Sessions
+) -> None:
+    sessions.ended("Keep this.")
+    sessions.ended("Hide that.")
+    watch.begin()
+    watch.shows("Keep this.", "Hide that.", KEYS)
+    assert "esc" not in watch.look()
+    watch.press("/keep\r")
+    watch.shows("with keep", "esc clear filter")
+    assert "Hide that." not in watch.look()
+    watch.press("?")
+    watch.shows("clear that filter")
+    watch.press("x")
+    watch.shows("esc clear filter")
+    watch.press("\x1b")
+    watch.shows("Keep this.", "Hide that.", KEYS)
+    assert "with keep" not in watch.look()
+    watch.press("q")
+
+    assert watch.end() == 0
 
 
 def test_the_log_is_followed_and_q_returns(
