@@ -200,9 +200,14 @@ def doing_in(paths: RunFiles, settings: Config, times: Times | None = None) -> D
     now = doing(paths.events)
     if now.since is not None or now.begin is None:
         return now
-    times = times or Times(path_of(settings.state_home, paths.run_id))
-    began = times.of(now.begin, is_stderr=False)
-    return replace(now, since=began.seconds if began else None)
+    return timed(now, times or Times(path_of(settings.state_home, paths.run_id)))
+
+
+def timed(now: Doing, times: Times) -> Doing:
+    """Add since when a run does something, if that is recorded."""
+    times.read()
+    began = None if now.begin is None else times.of(now.begin, is_stderr=False)
+    return now if began is None else replace(now, since=began.seconds)
 
 
 def report_of(

@@ -1,5 +1,6 @@
 """`ls --watch`: live, and the terminal is afterwards as it was before."""
 
+import re
 import signal
 import termios
 import time
@@ -8,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support import stand_in as script
 from support.commands import Cli
 from support.processes import wait_until
 from support.sessions import Sessions
+from support.stand_in import StandIn
 from support.terminal import Picture, Terminal, terminal
 
 if TYPE_CHECKING:
@@ -171,6 +174,31 @@ def test_the_log_is_followed_and_q_returns(
     watch.shows("✓ done", KEYS)
     watch.press("q")
 
+    assert watch.end() == 0
+
+
+def test_the_events_of_a_task_have_the_times_of_its_log(
+    watch: Watch, sessions: Sessions, codex: StandIn, go: Path
+) -> None:
+    codex.plays(
+        *script.begin(),
+        script.item("command_execution", state="started", command="make"),
+        script.item("command_execution", command="make", status="completed"),
+        script.reconnecting(1),
+        script.wait_for(go),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    sessions.start("Make it.")
+    watch.begin()
+    watch.shows("note     Reconnecting")
+
+    at = r"\d\d:\d\d:\d\d  "
+    events = re.compile(f"{at}\\$ +make.*{at}note +Reconnecting", re.DOTALL)
+    wait_until(lambda: events.search(watch.look()) is not None)
+    go.touch()
+    watch.shows("✓ done")
+    watch.press("q")
     assert watch.end() == 0
 
 
