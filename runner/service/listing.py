@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runner.service.lookup import Found
     from runner.service.shown import Shown
 
-_ENDED = ("failed", "done", "stopped")
+ENDED = ("failed", "done", "stopped")
 SIGNS = dict(zip(STATES, "!●◐○✗✓■", strict=True))
 STYLES = {
     "held": "bold yellow",
@@ -66,6 +66,9 @@ _BRIEF = {
     "configuration": "config broken",
     "thread_gone": "thread gone",
     "option": "bad option",
+    "untrusted": "untrusted directory",
+    "binary": "no codex",
+    "sandbox_error": "sandbox",
 }
 
 
@@ -107,7 +110,7 @@ class Line(Struct):
 
     @property
     def has_ended(self) -> bool:
-        return self.shown.state in _ENDED
+        return self.shown.state in ENDED
 
     @property
     def sign(self) -> str:
@@ -137,7 +140,8 @@ class Line(Struct):
     def detail(self) -> str:
         """Say why in a sentence."""
         told = self.shown
-        if not told.detail:
+        is_held = told.state == "held" and told.reason in _BRIEF
+        if is_held or not told.detail:
             return self.brief
         if told.state == "running" and told.reason != "command":
             return f"{told.reason}: {told.detail}"
@@ -288,7 +292,7 @@ def ordered(found: Sequence[Line], key: str | None) -> list[Line]:
 
 
 def _need(line: Line) -> int:
-    return min(STATES.index(line.shown.state), STATES.index(_ENDED[0]))
+    return min(STATES.index(line.shown.state), STATES.index(ENDED[0]))
 
 
 _KEYS: Mapping[str, Callable[[Line], Any]] = {
