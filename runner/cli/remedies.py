@@ -37,12 +37,13 @@ def remedy(report: Mapping[str, Any]) -> str | None:
         "binary": "start it again with --codex-bin",
         "sandbox_error": "start it again with -s danger-full-access",
     }
-    if why == "thread_gone":
-        return f"codex-tasks start begins another thread, codex-tasks stop {name} ends this one"
-    if why == "option":
-        return f"codex-tasks stop {name}, and start it again without that option"
+    whole = {
+        "thread_gone": "codex-tasks start begins another thread,"
+        f" codex-tasks stop {name} ends this one",
+        "option": f"codex-tasks stop {name}, and start it again without that option",
+    }
     if why not in fixes:
-        return None
+        return whole.get(why)
     other = f"; or {others[why]}" if why in others else ""
     return f"{fixes[why]}, {again}{other}"
 

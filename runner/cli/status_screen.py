@@ -100,6 +100,9 @@ def _terms(report: Report) -> Iterator[Row]:
         yield "budget", f"{budget['tokens']:,} of {budget['max_tokens']:,} tokens", 0
     if changes := report["changes"]:
         yield "changes", _changes(changes), 0
+    elif count := report.get("files_changed"):
+        whole = f"codex-tasks diff --stat {report['short_id']}"
+        yield "changes", f"{format.count(count, 'file')}  {whole}", 0
     if report["verify"]:
         from runner.exports.key_values import check_of  # noqa: PLC0415 - where one was
 

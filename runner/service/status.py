@@ -42,6 +42,7 @@ Json = dict[str, object]
 _UNTOLD = (
     *("outcome", "error", "error_class", "retryable", "pid", "note", "last_run"),
     *("directory", "unknown", "other_writer", "changes", "verify", "budget"),
+    "files_changed",
     *("last_prompt", "last_result", "final_message", "previous_result"),
 )
 _PACE_SECONDS = 0.05
@@ -83,6 +84,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "updated_at": session.updated_at,
         "directory": str(exports) if exports else None,
         "changes": last.accounts.get(record.CHANGES),
+        "files_changed": record.files_changed(last),
         "model": spent.model_of(last, launched, settings),
         "sandbox": pattern.spec.codex.sandbox,
         "pid": pid,
