@@ -71,10 +71,10 @@ class Arrivals:
 
 
 class Times:
-    """Find when a line was read, as far as the record has been read."""
+    """Find when a line was read, as far as the record has been read: its `size`."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._size = path, 0
+        self._path, self.size = path, 0
         self._moments: list[Moment | None] = []
         self._ends: tuple[list[int], list[int]] = ([], [])
 
@@ -88,10 +88,10 @@ class Times:
     def read(self) -> None:
         """Read what was appended to the record."""
         with suppress(OSError), files.reader(self._path) as stream:
-            stream.seek(self._size)
+            stream.seek(self.size)
             data = stream.read()
             whole, _, _ = data.rpartition(b"\n")
-            self._size += len(whole) + bool(whole)
+            self.size += len(whole) + bool(whole)
             for line in whole.split(b"\n"):
                 self._add(line.split())
 

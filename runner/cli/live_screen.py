@@ -43,9 +43,11 @@ HELP = {
     "p": "pause the queue, or resume it",
     "o": "sort by need, cost, tokens, time, title, directory",
     "/": "only tasks with a text in id, title, prompt or directory",
+    "esc": "clear that filter",
     "q": "quit; the tasks go on",
 }
 _SIGN_STYLES = {"$": "cyan", "edit": "green", "error": "red"}
+_ANSWERS = " yes   any other key: no"
 # Time, sign and text of an event.
 _TIME, _SIGN = 10, 9
 _AGO_SECONDS = 10
@@ -65,6 +67,7 @@ class View(Struct):
     spent: tuple[float, bool, float | None]
     slots: str | None = None
     is_paused: bool = False
+    is_filtered: bool = False
     about: str = ""
     bottom: Sequence[Styled] = ()
     events: Sequence[Event] = ()
@@ -117,7 +120,7 @@ def drawn(view: View, width: int, height: int, top: int) -> tuple[Lines, int]:
     if not view.lines:
         lines.append([("No such tasks." if view.about else "No tasks yet.", "")])
     lines.append([(_hidden(top, len(view.lines) - top - fit), "dim")])
-    bottom = view.bottom or _keys(width, is_paused=view.is_paused)
+    bottom = view.bottom or _keys(view, width)
     end: Lines = [[], bottom]
     if parts.events and view.lines:
         end = [*_pane(view, width, parts.events), *end]
@@ -217,8 +220,19 @@ def _ends(line: Line) -> Iterator[tuple[str, str, str, str]]:
         yield "until", "", figures.moment(line.shown.until, has_rest=True), ""
 
 
-def _keys(width: int, *, is_paused: bool) -> list[Styled]:
-    told = KEYS | ({"p": "resume"} if is_paused else {})
+def question(line: Line, width: int) -> list[Styled]:
+    """Ask whether to stop a task; its title gets what the keys leave."""
+    keys: list[Styled] = [("? ", "bold"), ("y", "bold"), (_ANSWERS, "dim")]
+    name = f"stop {line.short_id}"
+    room = width - len(name) - 1 - sum(len(text) for text, _ in keys)
+    title = table.shortened(format.line(line.task), max(room, 1))
+    return [(f"{name} {title}" if room > 1 else name, "bold"), *keys]
+
+
+def _keys(view: View, width: int) -> list[Styled]:
+    told = KEYS | ({"p": "resume"} if view.is_paused else {})
+    if view.is_filtered:
+        told = {"esc": "clear filter", **told}
     for gone in (None, *_DROPPED):
         told.pop(gone or "", None)
         if len("   ".join(f"{key} {what}" for key, what in told.items())) <= width:

@@ -6,8 +6,9 @@ from parsers.exec_events.items import typed
 from parsers.run_summary import doubts
 from parsers.text import visible
 from runner.cli import figures, format, table
+from runner.cli.remedies import remedy
 from runner.cli.waits import reason, style
-from runner.service.listing import SIGNS, STYLES
+from runner.service.listing import ENDED, SIGNS, STYLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def _rows(report: Report) -> Iterator[Row]:
     if report["last_prompt"] is not None:
         yield "prompt", format.line(report["last_prompt"] or "-"), _MOST_PROMPT
         yield "cost", _cost(report), 0
+        if why := report["cost"].get("reason"):
+            yield "", why, 0
     yield from _terms(report)
     if report["last_result"] is not None:
         yield "answer", report["last_result"], _MOST_ANSWER
@@ -97,6 +100,9 @@ def _terms(report: Report) -> Iterator[Row]:
         yield "budget", f"{budget['tokens']:,} of {budget['max_tokens']:,} tokens", 0
     if changes := report["changes"]:
         yield "changes", _changes(changes), 0
+    elif count := report.get("files_changed"):
+        whole = f"codex-tasks diff --stat {report['short_id']}"
+        yield "changes", f"{format.count(count, 'file')}  {whole}", 0
     if report["verify"]:
         from runner.exports.key_values import check_of  # noqa: PLC0415 - where one was
 
@@ -113,6 +119,8 @@ def _state(report: Report) -> Iterator[Row]:
         yield "now", _now(now), 2
     elif why:
         yield "why", format.line(why), 0
+    if fix := remedy(report):
+        yield "do", [(fix, "bold")], 0
     if told["until"]:
         yield "until", figures.moment(told["until"], has_rest=True), 0
     for name in ("unknown", "note"):
@@ -158,9 +166,10 @@ def _cost(report: Report) -> Said:
     usd = "?" if cost["usd"] is None else figures.money(cost["usd"], is_floor=floor)
     total, cached = usage["total_tokens"], usage["cached_input_tokens"]
     tokens = "tokens unknown"
-    if total is None and report["shown"]["state"] == "running":
-        usd, tokens = usd.replace("?", "-"), "no tokens counted yet"
-    if total is not None:
+    has_ended = report["shown"]["state"] in ENDED
+    if not (total or has_ended):
+        usd, tokens = "-", "no tokens counted yet"
+    elif total is not None:
         part = f" ({figures.tokens(cached)} cached)" if cached else ""
         tokens = f"{figures.tokens(total)} tokens{part}"
     if (most := budget.get("max_usd")) is None:
@@ -206,8 +215,11 @@ def _run(run: Report) -> Said:
 
 
 def _waiting(report: Report) -> Iterator[Row]:
+    is_held = report["shown"]["state"] == "held"
     for number, each in enumerate(report["prompts"][:_MOST_WAITING]):
         text = format.line(each["prompt"])
+        if is_held and each["why"] == "held":
+            each = {**each, "detail": None}  # noqa: PLW2901 - "why" has said it
         why: Said = [(f"#{each['id']} {text}: ", ""), (reason(each), style(each))]
         yield "" if number else "waiting", why, 2
     if (more := report["queue"] - _MOST_WAITING) > 0:
@@ -227,7 +239,9 @@ def _next(report: Report) -> Iterator[tuple[str, str]]:
     if state == "running":
         yield from (("follow", "log -f"), ("stop", "stop"))
     elif state in {"held", "parked"}:
-        yield from (("go on", "resume"), ("stop", "stop"))
+        if remedy(report) is None:
+            yield "go on", "resume"
+        yield "stop", "stop"
     elif state == "queued":
         yield "cancel", "stop"
     elif state == "failed":

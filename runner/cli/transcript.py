@@ -16,7 +16,7 @@ from parsers.exec_events.transcript import (
 )
 from parsers.text import painted
 from runner import clock
-from runner.cli import figures
+from runner.cli import figures, table
 from runner.exports.key_values import end_of_turn
 from runner.service import log
 
@@ -30,7 +30,14 @@ if TYPE_CHECKING:
 
 _FAINT = "2"
 _MARGIN = " " * len("14:29:05  ")
+_INDENT = "  "
+# Headings of texts that are broken between words; what a program wrote is not.
+_TEXTS = (
+    *("user", "codex", "thinking", "plan", "web", "agents:", "[stderr]", "note:"),
+    *("warning:", "ERROR:", "turn", "run", "unreadable", "not"),
+)
 _TIMED = (items.Command, items.McpToolCall, items.CollabToolCall)
+_LEAST_ROOM = 20
 # A time that is known to the second is no measure of less than this.
 _LEAST_SECONDS = 10
 
@@ -43,6 +50,7 @@ class Transcript:
         has_times: with the local time before each entry, the day where it changes, and
             how long commands took.
         form: how texts are shown.
+        width: of the terminal, None elsewhere: long lines are broken between words.
     """
 
     def __init__(
@@ -51,9 +59,11 @@ class Transcript:
         is_coloured: bool,
         has_times: bool,
         form: Form = Form(),  # noqa: B008 - a frozen value
+        width: int | None = None,
     ) -> None:
         self._form = form
         self._is_coloured, self._has_times = is_coloured, has_times
+        self._room = width and max(width - len(_MARGIN) * has_times, _LEAST_ROOM)
         self._is_first = True
         self._day = clock.today().date()
         self._begun: dict[str, Moment | None] = {}
@@ -99,6 +109,8 @@ class Transcript:
         return text
 
     def _entry(self, text: str, at: datetime | None) -> str:
+        if self._room:
+            text = _wrapped(text, self._room)
         shown = coloured(text) if self._is_coloured else text
         if not (self._has_times and text):
             return shown
@@ -113,6 +125,23 @@ class Transcript:
 
     def _faint(self, text: str) -> str:
         return painted(text, _FAINT if self._is_coloured else "")
+
+
+def _wrapped(text: str, room: int) -> str:
+    """Break the long lines of an entry between words; the rest of each is indented."""
+    lines, word = [], ""
+    for line in text.split("\n"):
+        body, is_heading = line.lstrip(" "), not line.startswith(_INDENT)
+        word = (line.partition(" ")[0] or word) if is_heading else word
+        if not (is_heading or word in _TEXTS) or table.width_of(line) <= room:
+            lines.append(line)
+            continue
+        margin = " " * min(len(line) - len(body), room // 2) or _INDENT
+        folded = table.wrapped([(body, "")], room - len(margin))
+        parts = ("".join(part for part, _ in each) for each in folded)
+        whole = [f"{margin}{part}".rstrip() for part in parts]
+        lines += [whole[0].lstrip() if is_heading else whole[0], *whole[1:]]
+    return "\n".join(lines)
 
 
 def _span(begin: Moment | None, end: Moment | None) -> str:

@@ -44,7 +44,7 @@ def reason(told: Mapping[str, Any]) -> str:
         "slot": f"no free slot ({detail.replace(' run', '')})",
         "time": f"at {at or 'its time'}",
         "retry": f"retry in {figures.span(left)} ({detail})",
-        "held": f"held: {detail}",
+        "held": f"held: {detail}" if detail else "held",
         **_SAID,
     }
     return said.get(word) or detail or str(word)

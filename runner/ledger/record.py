@@ -11,7 +11,7 @@ from __future__ import annotations
 import zlib
 from functools import cache
 
-from parsers import json_text
+from parsers import json_text, loose_json
 from parsers.struct import as_dict
 from runner.clock import iso, parse_iso
 from runner.errors import RunnerFault
@@ -257,14 +257,18 @@ def detail_of(run: Run) -> str | None:
         return None
     from parsers.run_summary import doubts  # noqa: PLC0415 - for an end alone
 
-    said, warnings = run.accounts.get("said"), run.accounts.get("warnings")
-    told = said if isinstance(said, dict) else {}
-    files, answer = told.get("files_changed"), told.get("final_message")
-    text = run.verdict.error or ", ".join(doubts(warnings))
-    if not text and isinstance(files, list) and files:
-        text = f"{len(files)} file{'' if len(files) == 1 else 's'}"
-    text = text or str(answer or "")
+    text = run.verdict.error or ", ".join(doubts(run.accounts.get("warnings")))
+    if not text and (count := files_changed(run)):
+        text = f"{count} file{'' if count == 1 else 's'}"
+    said = loose_json.mapping(run.accounts.get("said"))
+    text = text or str(said.get("final_message") or "")
     return " ".join(text[: 4 * _DETAIL].split())[:_DETAIL] or None
+
+
+def files_changed(run: Run) -> int | None:
+    """Count the files that Codex said it has changed; None when that is unknown."""
+    found = loose_json.mapping(run.accounts.get("said")).get("files_changed")
+    return len(found) if isinstance(found, list) else None
 
 
 def place_of(run: Run) -> str:

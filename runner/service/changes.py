@@ -10,7 +10,7 @@ from parsers.paths import Path
 from parsers.struct import Struct
 from runner import files
 from runner.errors import RunnerError
-from runner.git import git_in, tree_of
+from runner.git import Change, git_in, tree_of
 from runner.lifecycle import snapshot
 from runner.run_files import own_directory
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from runner.model import Run
 
 _SECONDS = 60.0
+_COUNTED_BYTES = 10_000_000
 
 
 class Differences(Struct):
@@ -42,6 +43,16 @@ class Differences(Struct):
     told: Json
     untracked: tuple[tuple[str, str], ...] = ()
     others: tuple[tuple[str, str], ...] = ()
+
+    def new_files(self) -> Iterator[Change]:
+        """Yield the new files that git knows by name only, with their lines of today.
+
+        One that is gone meanwhile, or is large, has no lines.
+        """
+        top = Path(str(self.told.get("repo")))
+        for name, what in self.untracked:
+            if what == "new":
+                yield Change(path=name, added=_lines_in(top / name), removed=0)
 
 
 class NoSnapshotError(RunnerError):
@@ -135,6 +146,16 @@ def _untracked(begin: Snapshot, end: Snapshot) -> Iterator[tuple[str, str]]:
             yield name, "gone"
         elif was[name] != now[name]:
             yield name, "changed"
+
+
+def _lines_in(path: Path) -> int | None:
+    """Count the lines of a file as git does; None for a binary one."""
+    status = files.status(path)
+    if status is None or status.st_size > _COUNTED_BYTES:
+        return None
+    data = files.read_if_there(path)
+    is_cut = bool(data) and not data.endswith(b"\n")
+    return None if b"\0" in data else data.count(b"\n") + is_cut
 
 
 def _others(

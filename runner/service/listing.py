@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runner.service.lookup import Found
     from runner.service.shown import Shown
 
-_ENDED = ("failed", "done", "stopped")
+ENDED = ("failed", "done", "stopped")
 SIGNS = dict(zip(STATES, "!●◐○✗✓■", strict=True))
 STYLES = {
     "held": "bold yellow",
@@ -66,6 +66,9 @@ _BRIEF = {
     "configuration": "config broken",
     "thread_gone": "thread gone",
     "option": "bad option",
+    "untrusted": "untrusted directory",
+    "binary": "no codex",
+    "sandbox_error": "sandbox",
 }
 
 
@@ -107,7 +110,7 @@ class Line(Struct):
 
     @property
     def has_ended(self) -> bool:
-        return self.shown.state in _ENDED
+        return self.shown.state in ENDED
 
     @property
     def sign(self) -> str:
@@ -137,7 +140,8 @@ class Line(Struct):
     def detail(self) -> str:
         """Say why in a sentence."""
         told = self.shown
-        if not told.detail:
+        is_held = told.state == "held" and told.reason in _BRIEF
+        if is_held or not told.detail:
             return self.brief
         if told.state == "running" and told.reason != "command":
             return f"{told.reason}: {told.detail}"
@@ -200,9 +204,14 @@ def doing_in(paths: RunFiles, settings: Config, times: Times | None = None) -> D
     now = doing(paths.events)
     if now.since is not None or now.begin is None:
         return now
-    times = times or Times(path_of(settings.state_home, paths.run_id))
-    began = times.of(now.begin, is_stderr=False)
-    return replace(now, since=began.seconds if began else None)
+    return timed(now, times or Times(path_of(settings.state_home, paths.run_id)))
+
+
+def timed(now: Doing, times: Times) -> Doing:
+    """Add since when a run does something, if that is recorded."""
+    times.read()
+    began = None if now.begin is None else times.of(now.begin, is_stderr=False)
+    return now if began is None else replace(now, since=began.seconds)
 
 
 def report_of(
@@ -283,7 +292,7 @@ def ordered(found: Sequence[Line], key: str | None) -> list[Line]:
 
 
 def _need(line: Line) -> int:
-    return min(STATES.index(line.shown.state), STATES.index(_ENDED[0]))
+    return min(STATES.index(line.shown.state), STATES.index(ENDED[0]))
 
 
 _KEYS: Mapping[str, Callable[[Line], Any]] = {

@@ -153,6 +153,8 @@ class _Run:
         """Return what it does; the file of events is read if it has changed."""
         state, written = self._state()
         now = self._now
+        if now is not None and now.since is None and now.begin is not None:
+            now = self._now = listing.timed(now, self._times)  # recorded since
         # An old reconnect message counts no longer.
         if now is None or state != self._was or now.word == "reconnecting":
             self._was, self._now = state, (now := self._look())
@@ -163,7 +165,8 @@ class _Run:
 
     def last(self, most: int) -> list[Event]:
         """Return its last events."""
-        state = (self._state()[0], most)
+        self._times.read()
+        state = (self._state()[0], most, self._times.size)
         if self._events[0] != state:
             found = list(_last(self._paths, most, self._times))
             self._events = (state, found[::-1])

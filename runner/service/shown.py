@@ -27,6 +27,7 @@ _ENDS: Mapping[str | None, tuple[str, str | None]] = {
     Outcome.LOST: ("failed", "lost"),
     Outcome.NOT_STARTED: ("failed", "start"),
 }
+_NO_CODEX = "codex binary "
 _CHECK_FAILED = "verify_failed"
 
 
@@ -58,7 +59,8 @@ def shown(row: Mapping[str, Any], doing: tuple[str, str | None] | None = None) -
         since = row["launched_at"] or changed
         return Shown(state="running", reason=reason, detail=detail, since=since)
     if word == "held":
-        why = row["error_class"] or "held"
+        is_without = str(row["hold"]).startswith(_NO_CODEX)
+        why = "binary" if is_without else row["error_class"] or "held"
         return Shown(state="held", reason=why, detail=row["hold"], since=changed)
     if row["queue"]:
         state = "parked" if word in _PARKED else "queued"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from parsers import loose_json
-from parsers.accounting.tokens import SUMMED
 from parsers.error_classes import retryable
 from parsers.paths import Path
 from parsers.run_summary import doubts
@@ -15,14 +14,13 @@ from runner.errors import RunnerError, WaitTimeoutError
 from runner.exports.task_files import answer_of, files_in
 from runner.ledger import record
 from runner.ledger.environments import Senders
-from runner.ledger.usage import USED, UsageTotal, rows_of
 from runner.lifecycle.check import is_checked
 from runner.lifecycle.liveness import codex_of, left_by, place_of, suspension_of
 from runner.lifecycle.recover import sweep
 from runner.model import Outcome, Running, TaskState
 from runner.process.table import is_alive
 from runner.run_files import files_of
-from runner.service import usage
+from runner.service import spent, usage
 from runner.service.listing import doing_in, report_of
 from runner.service.lookup import get
 
@@ -44,6 +42,7 @@ Json = dict[str, object]
 _UNTOLD = (
     *("outcome", "error", "error_class", "retryable", "pid", "note", "last_run"),
     *("directory", "unknown", "other_writer", "changes", "verify", "budget"),
+    "files_changed",
     *("last_prompt", "last_result", "final_message", "previous_result"),
 )
 _PACE_SECONDS = 0.05
@@ -61,13 +60,17 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
     """
     session, last = task.session, task.last
     # The run whose settings the next one takes over.
-    launched = None if last.launched_at else ledger.runs.latest(session.key, "launched")
-    pattern = launched or last
+    launched = ledger.runs.latest(session.key, "launched")
+    pattern = last if last.launched_at else launched or last
     verdict, exports = last.verdict, session.exports_in(settings.state_home)
     pid = _pid_of_codex(last)
     is_running = isinstance(last.state, Running)
     now = doing_in(files_of(last.spec), settings) if is_running else None
-    so_far = [] if last.is_finished else _so_far(last, ledger, settings)
+    rows = [] if last.is_finished else spent.so_far(last, ledger, settings)
+    living = spent.totals_of(last, rows)
+    sums = usage.sums_json([*ledger.usage.of_session(task.name), *living])
+    why = spent.why_unknown(sums["cost"], rows, last, ledger)
+    cost = sums["cost"] | ({"reason": why} if why else {})
     return {
         "id": session.name,
         **_names(session, record.place_of(pattern) or None),
@@ -81,7 +84,8 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "updated_at": session.updated_at,
         "directory": str(exports) if exports else None,
         "changes": last.accounts.get(record.CHANGES),
-        "model": pattern.accounts.get("model") or pattern.spec.codex.model,
+        "files_changed": record.files_changed(last),
+        "model": spent.model_of(last, launched, settings),
         "sandbox": pattern.spec.codex.sandbox,
         "pid": pid,
         "verifying": is_checked(last),
@@ -103,8 +107,9 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "last_prompt": last.spec.task,
         **(answers := _answers(task, ledger)),
         "final_message": answers["last_result"],
-        **usage.sums_json([*ledger.usage.of_session(task.name), *so_far]),
-        "budget": _budget(last, so_far, ledger),
+        **sums,
+        "cost": cost,
+        "budget": spent.budget_of(last, living, ledger),
     }
 
 
@@ -344,44 +349,3 @@ def _answers(task: Task, ledger: Ledger) -> Json:
     if answered is not None:
         previous = {"run": answered.run_id, "text": answer_of(answered, paths)}
     return {"last_result": None, "previous_result": previous}
-
-
-def _budget(run: Run, so_far: Sequence[UsageTotal], ledger: Ledger) -> object:
-    """Report the budget of the prompt of a run; None without one."""
-    if run.is_finished or not run.spec.terms.has_budget:
-        return run.accounts.get("budget")
-    from runner.accounting import budgets  # noqa: PLC0415 - 40 ms, where there is one
-
-    spent = budgets.spent_before(run, ledger)
-    for row in so_far:
-        tokens, usd = row.total_tokens or 0, row.usd or 0.0
-        spent += budgets.Spent(tokens=tokens, usd=usd, unpriced=row.unpriced)
-    return budgets.report(run.spec.terms, spent)
-
-
-def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[UsageTotal]:
-    """Count the usage of a living run; before its first answer that is nothing."""
-    from runner.accounting.run import account_run  # noqa: PLC0415 - 40 ms, if one lives
-
-    try:
-        counted = account_run(run, ledger, settings, is_over=False)
-    except RunnerError:
-        return []
-    rows = rows_of(counted.to_json(), run.spec.codex.model, run.spec.prepared_at)
-    rows = [row for row in rows if row["total"] is not None]
-    is_unpriced = all(row["usd"] is None for row in rows)
-    return [
-        UsageTotal(
-            key=run.run_id,
-            title=None,
-            runs=int(not number),
-            **{n: row[c] or 0 for n, c in zip(SUMMED, USED, strict=True)},
-            usd=row["usd"] or 0.0,
-            unknown_usage=0,
-            unknown_parts=int(row["input"] is None),
-            unknown_cost=int(not number and is_unpriced),
-            unpriced=row["unpriced"],
-            uncounted=int(row["uncounted"] > 0),
-        )
-        for number, row in enumerate(rows)
-    ]

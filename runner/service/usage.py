@@ -12,6 +12,7 @@ from runner.ledger.usage import UsageTotal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from runner.ledger.ledger import Ledger
 
@@ -92,7 +93,7 @@ def line_of(*totals: UsageTotal) -> UsageTotal:
     return UsageTotal(**whole)
 
 
-def sums_json(rows: Sequence[UsageTotal]) -> dict[str, object]:
+def sums_json(rows: Sequence[UsageTotal]) -> dict[str, dict[str, Any]]:
     """Build the blocks `usage` and `cost` of the rows of a session."""
     whole = line_of(*rows)
     return {

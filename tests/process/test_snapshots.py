@@ -9,7 +9,9 @@ from support import stand_in as script
 from support.processes import wait_until
 from support.repository import git
 from support.sessions import Session, Sessions
+from support.stand_in import StandIn
 from support.tasks import is_refused
+from support.terminal import on_screen
 
 
 @pytest.fixture
@@ -62,6 +64,30 @@ def test_diff_shows_what_a_run_has_changed_and_not_what_was_before_and_after(
     told = differences(session)
     assert [each["path"] for each in told["files"]] == ["README.md"]
     assert told["untracked"] == [{"path": "new.txt", "what": "new"}]
+
+
+def test_new_untracked_files_count_with_their_lines(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    new = sessions.repo / "new.txt"
+    changes = [{"path": str(new), "kind": "add"}]
+    codex.plays(
+        *script.begin(),
+        script.wait(0.3),
+        script.write(new, "one\ntwo"),
+        script.item("file_change", changes=changes, status="completed"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    session = sessions.ended("Do it.")
+
+    cli, words = sessions.cli, ("diff", "--stat", session.id)
+    row, whole = on_screen(cli, 80, *words)
+    assert row.split() == ["new.txt", "+2", "++"]
+    assert whole.startswith("1 file +2 \N{MINUS SIGN}0")
+    assert any("  1 file  " in line for line in on_screen(cli, 80, "ls"))
+    status = on_screen(cli, 80, "status", session.id)
+    assert any(line.split()[:3] == ["changes", "1", "file"] for line in status)
 
 
 def test_nothing_of_the_repository_is_changed(sessions: Sessions) -> None:

@@ -102,3 +102,18 @@ def test_a_report_fits_the_terminal_and_names_what_can_be_typed(
     words = [line.split() for line in lines if line.strip()]
     assert [each[0] for each in words[:2]] == ["why", "prompt"]
     assert words[-1][:3] == ["again", "codex-tasks", "retry"]
+
+
+def test_a_pipe_gets_colours_by_option_and_in_texts_that_are_the_same(
+    cli: Cli, made: list[Run]
+) -> None:
+    forced = {"CLICOLOR_FORCE": "1"}
+    name = made[0].spec.run_id
+
+    def is_coloured(*words: str) -> bool:
+        return "\x1b[" in cli(*words, command="codex_tasks", env=forced).stdout
+
+    assert is_coloured("ls", "--color", "always")
+    for words in (("ls",), ("status", name), ("usage",)):
+        assert not is_coloured(*words)
+    assert is_coloured("log", name)

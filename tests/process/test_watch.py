@@ -1,5 +1,6 @@
 """`ls --watch`: live, and the terminal is afterwards as it was before."""
 
+import re
 import signal
 import termios
 import time
@@ -8,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support import stand_in as script
 from support.commands import Cli
 from support.processes import wait_until
 from support.sessions import Sessions
+from support.stand_in import StandIn
 from support.terminal import Picture, Terminal, terminal
 
 if TYPE_CHECKING:
@@ -110,7 +113,8 @@ def test_keys_stop_a_task_pause_the_queue_and_filter(
     watch.shows(KEYS)
     assert task.state == "RUNNING"
     watch.press("sy")
-    watch.shows("■ stopped", "by you")
+    watch.shows("■ stopped", "by you", f"Task {task.status['short_id']} stopped.")
+    assert str(task.status["id"]) not in watch.look()
     watch.press("p")
     watch.shows("the queue is paused")
     watch.press("p")
@@ -126,6 +130,30 @@ def test_keys_stop_a_task_pause_the_queue_and_filter(
     assert watch.end() == 0
     held.touch()
     assert task.wait().code == 0
+
+
+@pytest.mark.usefixtures("codex")
+def test_escape_clears_a_filter_that_was_entered(
+    watch: Watch, sessions: Sessions
+) -> None:
+    sessions.ended("Keep this.")
+    sessions.ended("Hide that.")
+    watch.begin()
+    watch.shows("Keep this.", "Hide that.", KEYS)
+    assert "esc" not in watch.look()
+    watch.press("/keep\r")
+    watch.shows("with keep", "esc clear filter")
+    assert "Hide that." not in watch.look()
+    watch.press("?")
+    watch.shows("clear that filter")
+    watch.press("x")
+    watch.shows("esc clear filter")
+    watch.press("\x1b")
+    watch.shows("Keep this.", "Hide that.", KEYS)
+    assert "with keep" not in watch.look()
+    watch.press("q")
+
+    assert watch.end() == 0
 
 
 def test_the_log_is_followed_and_q_returns(
@@ -146,6 +174,31 @@ def test_the_log_is_followed_and_q_returns(
     watch.shows("✓ done", KEYS)
     watch.press("q")
 
+    assert watch.end() == 0
+
+
+def test_the_events_of_a_task_have_the_times_of_its_log(
+    watch: Watch, sessions: Sessions, codex: StandIn, go: Path
+) -> None:
+    codex.plays(
+        *script.begin(),
+        script.item("command_execution", state="started", command="make"),
+        script.item("command_execution", command="make", status="completed"),
+        script.reconnecting(1),
+        script.wait_for(go),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    sessions.start("Make it.")
+    watch.begin()
+    watch.shows("note     Reconnecting")
+
+    at = r"\d\d:\d\d:\d\d  "
+    events = re.compile(f"{at}\\$ +make.*{at}note +Reconnecting", re.DOTALL)
+    wait_until(lambda: events.search(watch.look()) is not None)
+    go.touch()
+    watch.shows("✓ done")
+    watch.press("q")
     assert watch.end() == 0
 
 

@@ -241,6 +241,18 @@ def test_the_live_list_fills_each_screen_and_shows_the_selected(
     assert {style for line in marked for _, style in line} == {"reverse"}
 
 
+@pytest.mark.parametrize("width", [30, 64, 80, 200])
+def test_the_question_keeps_its_answers_and_cuts_the_title(width: int) -> None:
+    parts = live_screen.question(tasks()[1], width)
+    text = "".join(text for text, _ in parts)
+
+    assert text.startswith("stop 3f9a1c07")
+    assert "? y yes   any other key: no"[: max(width - 13, 0)] in text
+    assert width < 64 or cells(text) <= width
+    assert (LONG_TITLE in text) == (width == 200)
+    assert ("…?" in text) == (width in {64, 80})
+
+
 def test_no_column_of_the_live_list_moves_when_a_text_is_longer() -> None:
     long = tasks()
     long[2] = line(

@@ -30,8 +30,13 @@ def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def shown(*pieces: Piece, is_coloured: bool = False, has_times: bool = True) -> str:
-    said = Transcript(is_coloured=is_coloured, has_times=has_times)
+def shown(
+    *pieces: Piece,
+    is_coloured: bool = False,
+    has_times: bool = True,
+    width: int | None = None,
+) -> str:
+    said = Transcript(is_coloured=is_coloured, has_times=has_times, width=width)
     return "".join(map(said, pieces))
 
 
@@ -179,3 +184,41 @@ def test_times_are_faint_and_colours_stay() -> None:
     )
 
     assert "\x1b[2m13:00:05\x1b[0m  \x1b[1mexec\x1b[0m\n            make\n" in said
+
+
+def test_a_terminal_breaks_texts_between_words_below_their_column() -> None:
+    output = "one two three four five six seven eight nine ten"
+    note = json.dumps({"type": "error", "message": f"Reconnecting... {output}"})
+    said = shown(
+        Prompt(f"{output}\n    - {output}".encode(), at=NOON),
+        Lines(
+            (item("started"), item("completed", aggregated_output=output)),
+            is_stderr=False,
+            times=(moment(1), moment(2)),
+        ),
+        Lines((note.encode(),), is_stderr=False, times=(moment(3),)),
+        width=40,
+    )
+
+    assert said == (
+        "13:00:00  user\n"
+        "            one two three four five six\n"
+        "            seven eight nine ten\n"
+        "                - one two three four\n"
+        "                five six seven eight\n"
+        "                nine ten\n\n"
+        "13:00:01  exec\n"
+        "            make\n\n"
+        "13:00:02  succeeded: make  1.0s\n"
+        f"            {output}\n\n"
+        "13:00:03  note: Reconnecting... one\n"
+        "            two three four five six\n"
+        "            seven eight nine ten\n"
+    )
+
+
+def test_a_text_that_fits_and_a_pipe_have_the_lines_of_the_log() -> None:
+    piece = Prompt("日本語 ".encode() * 20)
+
+    assert shown(piece, width=200) == shown(piece)
+    assert shown(piece, width=40) != shown(piece)

@@ -80,7 +80,7 @@ def main_diff(found: Values, context: Context) -> int:
 
 def _stat(seen: Differences, width: int) -> Iterator[Sequence[Styled]]:
     """Draw how much has changed in each file, and in all."""
-    changes = seen.git.changes(seen.since, seen.until)
+    changes = [*seen.git.changes(seen.since, seen.until), *seen.new_files()]
     told = [figures.lines(each.added or 0, each.removed or 0) for each in changes]
     name, more, less = (
         Column("", [format.line(each.path) for each in changes], is_end_kept=True),
@@ -105,7 +105,8 @@ def _stat(seen: Differences, width: int) -> Iterator[Sequence[Styled]]:
             *(("+" * plus, "green"), ("-" * minus, "red")),
         ]
     for path, what in seen.untracked:
-        yield [(format.line(f"untracked, {what}: {path}"), "")]
+        if what != "new":
+            yield [(format.line(f"untracked, {what}: {path}"), "")]
     yield _whole(total(changes), seen.told)
 
 

@@ -88,7 +88,8 @@ def main(found: Values, context: Context) -> int:
         only_grows=polls,
     )
     is_coloured = context.is_coloured and not polls
-    text = Transcript(is_coloured=is_coloured, has_times=wish.has_times)
+    width = context.look.width if is_terminal() and not polls else None
+    text = Transcript(is_coloured=is_coloured, has_times=wish.has_times, width=width)
     said: Callable[[Piece], str] = _json if found.json else text
     if polls:
         said = _without(said, _ALL if begin is None else begin)

@@ -138,6 +138,7 @@ class _Watch:
             spent=self._live.spent,
             slots=self._live.slots,
             is_paused=self._live.is_paused,
+            is_filtered=self._wish.text is not None,
             about=self._about(),
             bottom=self._bottom(),
             events=self._live.events(line, parts.events) if line else (),
@@ -158,12 +159,7 @@ class _Watch:
         if self._typed is not None:
             return [("/", "bold"), (self._typed, ""), ("_", "dim")]
         if self._asked is not None:
-            name = f"{self._asked.short_id} {format.line(self._asked.task)[:40]}"
-            return [
-                (f"stop {name}? ", "bold"),
-                ("y", "bold"),
-                (" yes   any other key: no", "dim"),
-            ]
+            return live_screen.question(self._asked, self._screen.width)
         is_new = clock.monotonic() - self._told_at < _TOLD_SECONDS
         return self._told if is_new or self._acts else ()
 
@@ -198,6 +194,8 @@ class _Watch:
             at = _ORDERS.index(self._wish.order) if self._wish.order in _ORDERS else 0
             self._wish = replace(self._wish, order=_ORDERS[(at + 1) % len(_ORDERS)])
             self._lines = self._read()
+        elif key == "escape" and self._wish.text is not None:
+            self._type(key)
         elif key == "p":
             self._act("resume" if self._live.is_paused else "pause")
         elif key in {"?", "/"}:
@@ -237,9 +235,13 @@ class _Watch:
         for each in [act for act in self._acts if act.code is not None]:
             self._acts.remove(each)
             said = each.answer.replace("codex-tasks: ", "")
+            for line in self._lines:  # by the id that the list shows
+                said = said.replace(str(line.row["id"]), line.short_id)
             word = "done" if each.code == 0 else f"exit {each.code}"
             style = "" if each.code == 0 else "red"
-            self._tell(f"{' '.join(each.words)}: {said or word}", style)
+            is_named = each.code == 0 and any(name in said for name in each.words[1:])
+            about = "" if is_named else f"{' '.join(each.words)}: "
+            self._tell(f"{about}{said or word}", style)
 
     def _tell(self, text: str, style: str) -> None:
         text = table.shortened(format.line(text), self._screen.width)
