@@ -15,7 +15,7 @@ from runner.ledger.runs import FLAT
 from runner.run_files import RunFiles
 from runner.service import usage
 from runner.service.shown import STATES, shown
-from runner.tail import Doing, doing
+from runner.tail import START_STALL, Doing, doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -201,6 +201,7 @@ def doing_in(paths: RunFiles, settings: Config, times: Times | None = None) -> D
     if now.since is not None or now.begin is None:
         return now
     times = times or Times(path_of(settings.state_home, paths.run_id))
+    times.read()
     began = times.of(now.begin, is_stderr=False)
     return replace(now, since=began.seconds if began else None)
 
@@ -229,7 +230,8 @@ def _told(now: Doing, stall: float | None) -> dict[str, Any]:
     since = None if now.since is None else clock.at(now.since)
     ends = None
     if now.tries and since is not None and stall is not None:
-        ends = clock.iso(clock.after(since, stall))
+        limit = min(stall, START_STALL) if now.is_early else stall
+        ends = clock.iso(clock.after(since, limit))
     return {
         "doing": now.word,
         "text": now.text,

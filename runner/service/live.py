@@ -153,8 +153,7 @@ class _Run:
         """Return what it does; the file of events is read if it has changed."""
         state, written = self._state()
         now = self._now
-        # An old reconnect message counts no longer.
-        if now is None or state != self._was or now.word == "reconnecting":
+        if now is None or state != self._was:
             self._was, self._now = state, (now := self._look())
         elif written:
             quiet = clock.now().timestamp() - written
