@@ -141,7 +141,7 @@ class Line(Struct):
             return self.brief
         if told.state == "running" and told.reason != "command":
             return f"{told.reason}: {told.detail}"
-        return told.detail
+        return typed(told.detail) if told.state == "running" else told.detail
 
     def to_json(self) -> dict[str, Any]:
         """Build the object of the list, whose keys are those of `status.report`."""

@@ -34,7 +34,7 @@ LS_80, LS_120, CARDS, WATCH_80 = (
     for name in ("ls-80", "ls-120", "ls-64", "watch-80")
 )
 LONG_TITLE = "Fix the flaky checkout test (times out on CI, not locally)"
-COMMAND = "bash -lc 'cargo test -p checkout -- --test-threads=1'"
+COMMAND = "/bin/bash -c 'cargo test -p checkout -- --test-threads=1'"
 FIVE = "2026-11-30T17:05:00Z"
 
 
