@@ -117,15 +117,13 @@ class Line(Struct):
     @property
     def brief(self) -> str:
         """Say why in a few words."""
-        told, now = self.shown, clock.now().astimezone()
+        told = self.shown
         if told.until and told.reason in {"limit", "time", "retry", "budget", "rate"}:
-            local = clock.parse_iso(told.until).astimezone()
-            form = "%H:%M" if local.date() == now.date() else "%d %b %H:%M"
             word = {"limit": "limit until", "time": "at"}.get(told.reason, told.reason)
-            return f"{word} {local.strftime(form)}"
+            return f"{word} {local_time(told.until)}"
         if told.state == "running" and told.reason == "command":
             return " ".join(typed(told.detail or "").split()[:2])
-        if told.reason in _BRIEF:
+        if told.reason in _BRIEF and not (told.reason == "login" and told.detail):
             return _BRIEF[told.reason]
         if told.reason in _UNCLEAR and told.detail:
             return told.detail
@@ -182,6 +180,13 @@ def line_of(task: Found, settings: Config) -> Line:
     """Return the line of one task, as it is now."""
     row = task.ledger.sessions.line(task.session.key)
     return _line(row, settings, partial(doing_in, settings=settings))
+
+
+def local_time(instant: str) -> str:
+    """Write when a wait ends, for people."""
+    local, now = clock.parse_iso(instant).astimezone(), clock.now().astimezone()
+    form = "%H:%M" if local.date() == now.date() else "%d %b %H:%M"
+    return local.strftime(form)
 
 
 def files_of(row: Mapping[str, Any], settings: Config) -> RunFiles:
