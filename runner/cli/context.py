@@ -178,7 +178,8 @@ class Context:
             names = []
             with suppress(RunnerError):
                 found = [each.ledger.sessions.get(each.session.key) for each in tasks]
-                names = [each.name for each in found if each.state is TaskState.RUNNING]
+                running = [s for s in found if s.state is TaskState.RUNNING]
+                names = [each.short_id for each in running]
             if names:
                 what = " ".join(names)
                 text = f"still running: {what} (codex-tasks stop {what} ends it)"

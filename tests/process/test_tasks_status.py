@@ -46,7 +46,7 @@ def test_waiting_has_a_limit(sessions: Sessions, held: Path) -> None:
 
     assert said.code == 124
     assert "State: RUNNING" in said.stdout
-    assert session.id in said.stderr
+    assert session.status["short_id"] in said.stderr
     assert 1 <= time.monotonic() - began < 5
     assert session.state == "RUNNING"
     held.touch()
@@ -327,7 +327,8 @@ def test_an_interrupt_ends_the_waiting_and_says_how_to_stop_the_runs(
 
     waiting.send(signal.SIGINT)
 
-    ended, names = waiting.wait(), f"{first.id} {second.id}"
+    ended = waiting.wait()
+    names = " ".join(each.status["short_id"] for each in (first, second))
     why = f"still running: {names} (codex-tasks stop {names} ends it)"
     assert (ended.code, ended.stdout) == (130, "")
     assert ended.stderr == f"codex_tasks: {why}\n"
