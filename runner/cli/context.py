@@ -197,11 +197,15 @@ class Context:
         if why := containment.warning(self.settings, is_queued=is_queued):
             note(why)
 
-    def fault(self, name: str, error: RunnerError | OSError) -> int:
+    def called(self, name: str, short_id: str) -> str:
+        """Return what a line calls a task: in a pipe scripts know its whole id."""
+        return short_id if self.look.is_drawn else name
+
+    def fault(self, name: str, error: RunnerError | OSError, short_id: str = "") -> int:
         """Write the error of one of several tasks; return the exit code."""
         if isinstance(error, OSError):
             error = RunnerFault(str(error))
-        report(error, name)
+        report(error, short_id or name)
         self.keep(error, name)
         return error.exit_code
 

@@ -30,7 +30,11 @@ def test_a_busy_session_refuses_a_prompt_and_names_its_run(
     said = session.send("More.")
 
     assert is_refused(said, 75, f"run {run.run_id} holds it", "fix:   --queue"), said
-    assert sessions("archive", session.id).code == 75
+    busy = sessions("archive", session.id)
+    assert busy.code == 75
+    for refused in (said, busy):
+        assert session.status["short_id"] in refused.stderr
+        assert session.id not in refused.stderr
     assert sessions("rm", session.id).code == 75
     assert session.result().code == 75
     held.touch()
