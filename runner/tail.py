@@ -16,6 +16,7 @@ from parsers.exec_events.items import (
     CollabToolCall,
     Command,
     FileChange,
+    ItemError,
     McpToolCall,
     WebSearch,
 )
@@ -23,7 +24,7 @@ from parsers.exec_events.summary import EventSummary
 from parsers.exec_events.transcript import render, render_stderr
 from parsers.light import suppress
 from parsers.lines import LineBuffer
-from parsers.struct import Struct
+from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.run_files import files_of
 
@@ -39,9 +40,8 @@ if TYPE_CHECKING:
     from runner.model import Run
     from runner.run_files import RunFiles
 
-# Without a network Codex reports attempts, at last every 63 s (0.169). Between messages
-# that are further apart than this the model may have worked.
-RECONNECT_SECONDS = 120.0
+# How long a run may do nothing but reconnect, before the model has answered anything.
+START_STALL = 600.0
 _CHUNK = 1 << 20
 _END_BYTES = 1 << 16
 # Much output must not keep a supervisor from its signals and limits.
@@ -262,7 +262,8 @@ class Doing(Struct, kw_only=False):
     """Hold what Codex does: a word, a text, and the seconds since its last event.
 
     It has done this `since` a time, in seconds since the epoch, if that is known; the
-    event that began it is at the offset `begin`. `tries` counts reconnect messages.
+    event that began it is at the offset `begin`. `tries` counts reconnect messages;
+    with `is_early` the model has not answered anything before them.
     """
 
     word: str
@@ -271,31 +272,27 @@ class Doing(Struct, kw_only=False):
     since: float | None = None
     begin: int | None = None
     tries: int = 0
+    is_early: bool = False
 
 
 def doing(path: Path) -> Doing:
     """Return what Codex does now, from the end of a file of events.
 
-    After an older reconnect message the model may have been reached, and works.
+    After a reconnect message it reconnects until an event shows that the model was
+    reached, however long that takes: Codex tries less and less often.
     """
     status, (size, end) = files.status(path), files.read_end(path, _END_BYTES)
     written = clock.now().timestamp() if status is None else status.st_mtime
     quiet = clock.now().timestamp() - written
     whole, _, rest = end.rpartition(b"\n")
-    offset = last = size - len(rest)
-    completed, lost = set[str](), None
-    for line in reversed(whole.split(b"\n")):
-        since, last = (written if offset == last else None), -1
-        offset -= len(line) + 1
-        event = decode(line)
-        if isinstance(event, ErrorReported) and event.is_reconnect:
-            if lost is None and quiet > RECONNECT_SECONDS:
-                break
-            text, tries = (lost.text, lost.tries) if lost else (event.message, 0)
-            lost = Doing("reconnecting", text, quiet, since, offset, tries + 1)
-            continue
-        if lost is not None:
-            break
+    begin = size - len(rest)
+    if (lost := _lost(whole, begin)) is not None:
+        since = written if lost.tries == 1 else None
+        is_early = size == len(end) and _is_early(whole)
+        return replace(lost, seconds=quiet, since=since, is_early=is_early)
+    completed, last = set[str](), True
+    for event, offset in _backwards(whole, begin):
+        since, last = (written if last else None), False
         match event:
             case ItemEvent(phase="completed", item=item):
                 completed.add(item.id)
@@ -306,7 +303,35 @@ def doing(path: Path) -> Doing:
                 break
             case _:
                 pass
-    return lost or Doing("thinking", None, quiet)
+    return Doing("thinking", None, quiet)
+
+
+def _lost(lines: bytes, end: int) -> Doing | None:
+    """Count the reconnect messages at the end; None where the model was reached."""
+    lost = None
+    for event, offset in _backwards(lines, end):
+        match event:
+            case ErrorReported(message=text, is_reconnect=True):
+                said, tries = (lost.text, lost.tries) if lost else (text, 0)
+                lost = Doing("reconnecting", said, 0, None, offset, tries + 1)
+            case ItemEvent(item=ItemError()):
+                pass  # on the way Codex says that it changes the transport
+            case _:
+                break
+    return lost
+
+
+def _backwards(lines: bytes, end: int) -> Iterator[tuple[Event, int]]:
+    """Yield the events of lines that end at an offset, the last first, and theirs."""
+    for line in reversed(lines.split(b"\n")):
+        end -= len(line) + 1
+        yield decode(line), end
+
+
+def _is_early(lines: bytes) -> bool:
+    summary = EventSummary()
+    summary.read_lines(line + b"\n" for line in lines.split(b"\n"))
+    return not summary.has_answered
 
 
 _WORDS = {

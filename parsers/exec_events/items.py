@@ -23,6 +23,9 @@ REFUSED: Final = (
     r"|thread 'main' (?:\(\d+\) )?panicked at linux-sandbox/)"
 )
 
+# `/bin/bash -lc`, `/usr/bin/env bash -c`
+_SHELL: Final = r"(?:\S*/)?(?:env +(?:\S*/)?)?(?:ba|z|da|k)?sh +-l?c +(?=\S)"
+
 
 class _Item(Struct):
     id: str = ""  # a rollout's items have none
@@ -30,13 +33,17 @@ class _Item(Struct):
 
 def typed(command: str) -> str:
     """Return what a person would have typed: not the shell that Codex runs it with."""
-    shell, _, text = command.partition(" -lc ")
-    if not text or " " in shell or not shell.endswith("sh"):
+    import shlex  # noqa: PLC0415 - 5 ms, only where a command is shown
+
+    match = pattern(_SHELL).match(command)
+    if match is None:
         return command
-    quote = text[0]
-    if quote not in "'\"" or len(text) == 1 or text[-1] != quote:
-        return text
-    return text[1:-1].replace("'\\''" if quote == "'" else '\\"', quote)
+    rest = command[match.end() :]
+    try:
+        words = shlex.split(rest)
+    except ValueError:  # it was cut within quotes
+        return rest.lstrip("'\"")
+    return words[0] if len(words) == 1 else rest
 
 
 class Command(_Item):

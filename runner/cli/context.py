@@ -180,8 +180,8 @@ class Context:
             names = []
             with suppress(RunnerError):
                 found = [each.ledger.sessions.get(each.session.key) for each in tasks]
-                running = [each for each in found if each.state is TaskState.RUNNING]
-                names = [each.short_id if are_jobs else each.name for each in running]
+                running = [s for s in found if s.state is TaskState.RUNNING]
+                names = [each.short_id for each in running]
             if names:
                 what = " ".join(names)
                 command = "codex-agent kill" if are_jobs else "codex-tasks stop"
@@ -200,11 +200,15 @@ class Context:
         if why := containment.warning(self.settings, is_queued=is_queued):
             note(why)
 
-    def fault(self, name: str, error: RunnerError | OSError) -> int:
+    def called(self, name: str, short_id: str) -> str:
+        """Return what a line calls a task: in a pipe scripts know its whole id."""
+        return short_id if self.look.is_drawn else name
+
+    def fault(self, name: str, error: RunnerError | OSError, short_id: str = "") -> int:
         """Write the error of one of several tasks; return the exit code."""
         if isinstance(error, OSError):
             error = RunnerFault(str(error))
-        report(error, name)
+        report(error, short_id or name)
         self.keep(error, name)
         return error.exit_code
 

@@ -90,8 +90,8 @@ def _rows(report: Report) -> Iterator[Row]:
     parts = (report["model"], report["sandbox"], report["working_dir"])
     told = [format.short_path(str(each)) for each in parts if each]
     yield "runs as", ", ".join(told), 0
-    if report["id"] != report["short_id"]:
-        yield "thread", report["id"], 0
+    if report["session_id"]:
+        yield "thread", report["session_id"], 0
 
 
 def _terms(report: Report) -> Iterator[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from parsers.exec_events.items import typed
 from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock
@@ -134,7 +133,7 @@ def _figures(heading: str, cells: list[str], room: int, style: str = "") -> Colu
 
 def _detail(line: Line, *, is_brief: bool) -> str:
     """Say why a task is in its state; of a running command also for how long."""
-    text = format.line(line.brief if is_brief else _long(line))
+    text = format.line(line.brief if is_brief else line.detail)
     now = line.now
     if now is None or now.since is None:
         return text
@@ -142,11 +141,6 @@ def _detail(line: Line, *, is_brief: bool) -> str:
     if seconds < _LONG_SECONDS:
         return text
     return f"{text}{'' if is_brief else ','} {figures.span(seconds)}"
-
-
-def _long(line: Line) -> str:
-    is_command = line.now is not None and line.now.word == "command"
-    return typed(line.shown.detail or "") if is_command else line.detail
 
 
 def _of_detail(line: Line) -> str:

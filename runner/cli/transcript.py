@@ -14,6 +14,7 @@ from parsers.exec_events.transcript import (
     render_prompt,
     render_stderr,
 )
+from parsers.struct import replace
 from parsers.text import painted
 from runner import clock
 from runner.cli import figures, table
@@ -98,9 +99,12 @@ class Transcript:
     def _event(self, line: bytes, moment: Moment | None) -> str:
         """Render an event; the heading of a completed command ends with its time."""
         event = events.decode(line)
-        text = render(line, event, self._form)
         if not (self._has_times and isinstance(event, events.ItemEvent)):
-            return text
+            return render(line, event, self._form)
+        if isinstance(event.item, items.Command):
+            said = replace(event.item, command=items.typed(event.item.command))
+            event = replace(event, item=said)
+        text = render(line, event, self._form)
         if event.phase == "started":
             self._begun[event.item.id] = moment
         elif event.phase == "completed" and isinstance(event.item, _TIMED):

@@ -13,7 +13,7 @@ _SAID = {
     None: "starts next",
     "writer": "another program writes",
     "pause": "paused",
-    "login": "login refused",
+    "login": "login refused (of the account)",
     "archived": "the task is archived",
 }
 _UNTIL = {

@@ -371,7 +371,13 @@ left join judged j on j.session = s.id;
 -- What a list shows of a session: its run, its first words, why it waits, what it has used.
 create view listed as
 select v.id as key, v.name as id, v.short_id, v.thread_id as session_id, v.title, v.state, v.outcome, v.created_at, v.updated_at, v.repo as working_dir,
-    v.waiting as queue, v.last_run, coalesce(p.preview, h.preview) as prompt, v.word as why, v.until, h.hold, h.queued_at,
+    v.waiting as queue, v.last_run, coalesce(p.preview, h.preview) as prompt, case
+        -- While the queue is paused a parked prompt keeps its own reason, if it has one still.
+        when v.word is not 'pause' or h.state <> 'parked' then v.word
+        when h.wake_at > (select now from clock) then 'limit'
+        when exists (select 1 from holds o where o.home = v.home and o.why = 'login') then 'login'
+        else 'pause'
+    end as why, v.until, h.hold, h.queued_at, h.state as prompt_state,
     r.state as run_state, r.directory, r.layout, r.error_class, r.detail, r.launched_at, r.ended_at,
     iif(u.unknown_usage < u.runs, u.total, null) as tokens, u.usd, u.runs - u.unknown_cost as priced, u.unpriced, u.uncounted,
     iif(v.word = 'dependency', (select t.short_id from needs n join prompts q on q.id = n.needs join sessions t on t.id = q.session

@@ -286,7 +286,7 @@ class Sessions:
             self._refuse_exported(session)
             now = self.get(session.key)
             if if_unchanged and now.updated_at != session.updated_at:
-                raise SessionBusyError(session.name, now.last_run or "?", _CHANGED)
+                raise SessionBusyError(now.short_id, now.last_run or "?", _CHANGED)
             self._refuse_open(session)
             remove_exports(now)
             self._db.change("remove_session", session=session.key)
@@ -351,15 +351,15 @@ class Sessions:
         """Refuse a session whose files a process writes at the end of a run."""
         for row in self._db.all("unexported_of_session", session=session.key):
             if look(owner_of(self._db.home, row["run_id"])) is Lock.HELD:
-                raise ExportedNowError(session.name, row["run_id"], "try again")
+                raise ExportedNowError(session.short_id, row["run_id"], "try again")
 
     def _refuse_open(self, session: Session) -> None:
         """Refuse to archive a session with an unfinished run or a waiting prompt."""
         now, fix = self.get(session.key), "codex-tasks stop ends it"
         if now.last_run is not None and now.outcome is None:
-            raise SessionBusyError(session.name, now.last_run, fix)
+            raise SessionBusyError(now.short_id, now.last_run, fix)
         if now.waiting:
-            raise PromptsWaitError(session.name, now.waiting, puts_away=True)
+            raise PromptsWaitError(now.short_id, now.waiting, puts_away=True)
 
 
 def _wanted(states: Collection[TaskState], most: int | None) -> dict[str, Cell]:

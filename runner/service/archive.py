@@ -121,7 +121,7 @@ def remove(
     for run in runs:
         if left := left_by(run):
             shown = ", ".join(f"{each.pid} ({name})" for each, name in left.items())
-            raise LeftRunningError(session.name, shown)
+            raise LeftRunningError(session.short_id, shown)
     places = _directories(session, runs, ledger.home)
     flat = [
         path

@@ -45,14 +45,14 @@ def interface_of(session: Session, ledger: Ledger, settings: Config) -> Interfac
     """
     ledger.sessions.refuse_archived(session.key)
     if (holder := ledger.queue.holder(session.key)) is not None:
-        raise SessionBusyError(session.name, holder, _FIX)
+        raise SessionBusyError(session.short_id, holder, _FIX)
     if waiting := ledger.queue.waiting(session.key):
-        raise PromptsWaitError(session.name, len(waiting), puts_away=True)
+        raise PromptsWaitError(session.short_id, len(waiting), puts_away=True)
     request = next_request(session, b"", settings)
     codex, thread = request.codex, request.thread or ""
     pid = writer_of(Path(request.codex_home), thread)
     if pid is not None:
-        raise SessionBusyError(session.name, "", pid=pid)
+        raise SessionBusyError(session.short_id, "", pid=pid)
     program = which(codex.bin, settings.search_path)
     if program is None:
         message = f"codex binary not found: {codex.bin}"

@@ -15,7 +15,7 @@ from runner.ledger.runs import FLAT
 from runner.run_files import RunFiles
 from runner.service import usage
 from runner.service.shown import STATES, shown
-from runner.tail import Doing, doing
+from runner.tail import START_STALL, Doing, doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,15 +120,13 @@ class Line(Struct):
     @property
     def brief(self) -> str:
         """Say why in a few words."""
-        told, now = self.shown, clock.now().astimezone()
+        told = self.shown
         if told.until and told.reason in {"limit", "time", "retry", "budget", "rate"}:
-            local = clock.parse_iso(told.until).astimezone()
-            form = "%H:%M" if local.date() == now.date() else "%d %b %H:%M"
             word = {"limit": "limit until", "time": "at"}.get(told.reason, told.reason)
-            return f"{word} {local.strftime(form)}"
+            return f"{word} {local_time(told.until)}"
         if told.state == "running" and told.reason == "command":
             return " ".join(typed(told.detail or "").split()[:2])
-        if told.reason in _BRIEF:
+        if told.reason in _BRIEF and not (told.reason == "login" and told.detail):
             return _BRIEF[told.reason]
         if told.reason in _UNCLEAR and told.detail:
             return told.detail
@@ -145,7 +143,7 @@ class Line(Struct):
             return self.brief
         if told.state == "running" and told.reason != "command":
             return f"{told.reason}: {told.detail}"
-        return told.detail
+        return typed(told.detail) if told.state == "running" else told.detail
 
     def to_json(self) -> dict[str, Any]:
         """Build the object of the list, whose keys are those of `status.report`."""
@@ -186,6 +184,13 @@ def line_of(task: Found, settings: Config) -> Line:
     """Return the line of one task, as it is now."""
     row = task.ledger.sessions.line(task.session.key)
     return _line(row, settings, partial(doing_in, settings=settings))
+
+
+def local_time(instant: str) -> str:
+    """Write when a wait ends, for people."""
+    local, now = clock.parse_iso(instant).astimezone(), clock.now().astimezone()
+    form = "%H:%M" if local.date() == now.date() else "%d %b %H:%M"
+    return local.strftime(form)
 
 
 def files_of(row: Mapping[str, Any], settings: Config) -> RunFiles:
@@ -238,7 +243,8 @@ def _told(now: Doing, stall: float | None) -> dict[str, Any]:
     since = None if now.since is None else clock.at(now.since)
     ends = None
     if now.tries and since is not None and stall is not None:
-        ends = clock.iso(clock.after(since, stall))
+        limit = min(stall, START_STALL) if now.is_early else stall
+        ends = clock.iso(clock.after(since, limit))
     return {
         "doing": now.word,
         "text": now.text,

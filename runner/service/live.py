@@ -155,8 +155,7 @@ class _Run:
         now = self._now
         if now is not None and now.since is None and now.begin is not None:
             now = self._now = listing.timed(now, self._times)  # recorded since
-        # An old reconnect message counts no longer.
-        if now is None or state != self._was or now.word == "reconnecting":
+        if now is None or state != self._was:
             self._was, self._now = state, (now := self._look())
         elif written:
             quiet = clock.now().timestamp() - written

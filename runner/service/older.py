@@ -134,7 +134,14 @@ class OlderTasks(MemoryLedger):
         """End the process of a task, with everything that it has started."""
         name, task = session.name, self.histories[session.key]
         ends = task.holder is not None
-        told = Stopped(name=name, has_ended=ends, canceled=0, notes=(), error=None)
+        told = Stopped(
+            name=name,
+            short_id=session.short_id,
+            has_ended=ends,
+            canceled=0,
+            notes=(),
+            error=None,
+        )
         if task.holder is None:
             return told
         try:

@@ -245,7 +245,14 @@ class OlderJobs(OlderTasks):
     def kill(self, session: Session, ledger: Ledger) -> Stopped:
         """End the process of a job with what it has started, and import the job."""
         job, task = self._jobs[session.key], self.histories[session.key]
-        told = Stopped(name=job.id, has_ended=True, canceled=0, notes=(), error=None)
+        told = Stopped(
+            name=job.id,
+            short_id=job.id,
+            has_ended=True,
+            canceled=0,
+            notes=(),
+            error=None,
+        )
         try:
             if task.holder and task.holder.doubt:
                 message = f"job {job.id} is not killed: {task.holder.doubt}"

@@ -87,7 +87,7 @@ def send(
         _refuse_overtaking(ledger.sessions.get(session.key), ledger, settings)
         raise
     except SessionBusyError as error:
-        name, holder = session.name, error.holder
+        name, holder = session.short_id, error.holder
         raise SessionBusyError(name, holder, _FIX, pid=error.pid) from error
     return launched(started, ledger, settings, warn)
 
@@ -169,13 +169,13 @@ def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> No
         started = deliver_next(session.key, ledger, settings)
         if started is not None:
             started.reader.close()
-            raise OvertakingError(session.name, session.waiting, started.run_id)
+            raise OvertakingError(session.short_id, session.waiting, started.run_id)
     holder = ledger.queue.holder(session.key)
     if holder is not None:
         ledger.queue.refuse_after_quit(session.key)
-        raise SessionBusyError(session.name, holder, _FIX)
+        raise SessionBusyError(session.short_id, holder, _FIX)
     if session.waiting and ledger.queue.waiting(session.key):
-        raise PromptsWaitError(session.name, session.waiting)
+        raise PromptsWaitError(session.short_id, session.waiting)
 
 
 def launched(

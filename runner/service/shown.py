@@ -67,6 +67,8 @@ def shown(row: Mapping[str, Any], doing: tuple[str, str | None] | None = None) -
         since = changed if state == "parked" else row["queued_at"] or changed
         needed, until = row["needed"], row["until"]
         told = f"after {needed}" if needed else None
+        if word == "login" and row["prompt_state"] != "parked":
+            told = "login refused (of the account)"
         return Shown(state=state, reason=word, detail=told, since=since, until=until)
     return _ended(row)
 

@@ -21,8 +21,9 @@ from runner.model import Outcome, Running, TaskState
 from runner.process.table import is_alive
 from runner.run_files import files_of
 from runner.service import spent, usage
-from runner.service.listing import doing_in, report_of
+from runner.service.listing import doing_in, local_time, report_of
 from runner.service.lookup import get
+from runner.service.shown import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def wait(  # noqa: PLR0913 - what to wait for, how long, and who is told what
                 end = _end_of(each, since, settings)
                 if each.older is None and key in unrecorded:
                     end = False
-                    warn([f"{ledger.sessions.get(key).name}: {unrecorded[key]}"])
+                    warn([f"{each.session.short_id}: {unrecorded[key]}"])
                 if end is None:
                     warn(_why_running(each, settings))
                     continue
@@ -229,11 +230,22 @@ def wait(  # noqa: PLR0913 - what to wait for, how long, and who is told what
                 return
             watch([*left])
         if timeout is not None and now - began >= timeout:
-            # Codex may have named a thread since.
-            names = [each.ledger.sessions.get(each.session.key).name for each in left]
-            message = f"after {timeout:g} s still running: {', '.join(names)}"
-            raise WaitTimeoutError(message)
+            raise _too_long([*left], timeout)
         clock.sleep(_PACE_SECONDS)
+
+
+def _too_long(left: Sequence[Found], timeout: float) -> WaitTimeoutError:
+    """Name the sessions that have not ended, by what they are shown as."""
+    by_state: dict[str, list[str]] = {}
+    for each in left:
+        by_state.setdefault(_state_of(each), []).append(each.session.short_id)
+    still = "; ".join(f"still {s}: {', '.join(ids)}" for s, ids in by_state.items())
+    fix = f"codex-tasks status {' '.join(each.session.short_id for each in left)}"
+    return WaitTimeoutError(f"after {timeout:g} s {still}", fix)
+
+
+def _state_of(found: Found) -> str:
+    return shown(found.ledger.sessions.line(found.session.key)).state
 
 
 def _first_ordinal(task: Found) -> int:
@@ -272,7 +284,7 @@ def _end_of(found: Found, since: int, settings: Config) -> bool | None:
 def _why_running(found: Found, settings: Config) -> Iterator[str]:
     """Yield why a session that only time or a person can release still runs."""
     key, ledger = found.session.key, found.ledger
-    session, name = ledger.sessions.get(key), ledger.sessions.get(key).name
+    session, name = ledger.sessions.get(key), found.session.short_id
     head = ledger.queue.head(key)
     prompt = next(iter(told([head] if head else [], session, ledger, settings)), None)
     if found.doubt is not None:
@@ -283,8 +295,8 @@ def _why_running(found: Found, settings: Config) -> Iterator[str]:
     if prompt is None or prompt.word in _SOON:
         return
     if (why := _why_held(prompt)) is not None:
-        until = f" until {prompt.until}" if prompt.until else ""
-        yield f"{name}: its next prompt waits{until} ({why})"
+        end = f" until {local_time(prompt.until)}" if prompt.until else ""
+        yield f"{name} is {_state_of(found)}{end}: {why}"
 
 
 def _pid_of_codex(run: Run) -> int | None:

@@ -50,6 +50,7 @@ class Stopped(Struct):
     """
 
     name: str
+    short_id: str
     has_ended: bool
     canceled: int
     notes: tuple[str, ...]
@@ -183,7 +184,8 @@ class _Stop:
         self._ledger = ledger
         self._settings = settings
         self._is_gone = is_gone
-        self._name = ledger.sessions.get(key).name
+        session = ledger.sessions.get(key)
+        self._name, self._short_id = session.name, session.short_id
         self._was_canceled = ledger.queue.canceled(key)
         self._began = iso(clock.now())
         self._signaled: dict[str, float] = {}
@@ -234,6 +236,7 @@ class _Stop:
             canceled += self.begun
         return Stopped(
             name=self._name,
+            short_id=self._short_id,
             has_ended=bool(ended) or self._has_left,
             canceled=canceled,
             notes=tuple(self._notes),

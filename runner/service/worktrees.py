@@ -144,9 +144,9 @@ def removing(
 
 def _refuse_busy(session: Session, ledger: Ledger) -> None:
     if holder := ledger.queue.holder(session.key):
-        raise SessionBusyError(session.name, holder, _WAITS)
+        raise SessionBusyError(session.short_id, holder, _WAITS)
     if session.waiting:
-        raise PromptsWaitError(session.name, session.waiting, puts_away=True)
+        raise PromptsWaitError(session.short_id, session.waiting, puts_away=True)
 
 
 def _refuse_unmerged(name: str, worktree: Worktree, settings: Config) -> None:

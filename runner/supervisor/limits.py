@@ -5,7 +5,7 @@ from __future__ import annotations
 from runner import clock, files
 from runner.codex import home
 from runner.lifecycle.judge import Cause
-from runner.tail import RECONNECT_SECONDS
+from runner.tail import START_STALL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 # How many times a rollout is checked within the stall limit.
 _CHECKS_PER_LIMIT = 8
-# How long a run may do nothing but reconnect, before the model has answered anything.
-START_STALL = 600.0
+# Codex waits longer and longer between reconnect messages. Between two that are further
+# apart than this, and than so many of the pause before, the model may have worked.
+_PAUSE, _GROWTH = 120.0, 3
 # Codex records the rate limits with every reply, even of a broken stream, so the file
 # of a thread that reconnects for ever grows (0.169).
 _NO_PROGRESS = b'"type":"token_count"'
@@ -39,6 +40,7 @@ class LimitsWatch:
         self._progress = 0
         self._sizes: dict[str, int] = {}
         self._reconnects, self._lost, self._reconnected = 0, 0.0, float("-inf")
+        self._pause = 0.0  # between the last two reconnect messages of a series
 
     def exceeded(self, summary: EventSummary) -> tuple[Cause, float] | None:
         """Return the limit that was exceeded, with its seconds."""
@@ -75,19 +77,34 @@ class LimitsWatch:
         if stall is not None:
             times.append(self._checked + stall / _CHECKS_PER_LIMIT)
             times.append(self._progressed + stall)
+            early = self._lost + START_STALL
+            if (
+                not summary.has_answered
+                and self._reconnects
+                and early > clock.monotonic()
+            ):
+                times.append(early)
         return min(times, default=None)
 
     def _only_reconnects(self, summary: EventSummary, now: float) -> bool:
         """Return whether reconnect messages are all that came for too long.
 
-        The message that comes after the limit ends the run: no timer is needed.
+        Pauses grow: until a message is older than the pause before it, Codex still
+        waits for its next try. Later it may have succeeded, so the next message counts.
         """
-        if summary.has_answered or summary.reconnects == self._reconnects:
+        if summary.has_answered:
             return False
-        if now - self._reconnected > RECONNECT_SECONDS:
-            self._lost = now
-        self._reconnects, self._reconnected = summary.reconnects, now
-        return now - self._lost >= START_STALL
+        silence, is_new = (
+            now - self._reconnected,
+            summary.reconnects != self._reconnects,
+        )
+        if is_new:
+            if silence > max(_PAUSE, _GROWTH * self._pause):
+                self._lost, silence = now, 0.0
+            self._reconnects, self._reconnected = summary.reconnects, now
+            self._pause = silence
+        does_wait = is_new or silence <= self._pause
+        return does_wait and now - self._lost >= START_STALL
 
     def _has_grown(self, thread_id: str) -> bool:
         """Return whether a thread's rollout has new records since the last check."""

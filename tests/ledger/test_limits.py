@@ -10,7 +10,8 @@ from parsers.exec_events.summary import EventSummary
 from runner import clock
 from runner.lifecycle.judge import Cause
 from runner.model import Limits
-from runner.supervisor.limits import START_STALL, LimitsWatch
+from runner.supervisor.limits import LimitsWatch
+from runner.tail import START_STALL
 
 RECONNECTING = b'{"type":"error","message":"Reconnecting... waiting for network"}'
 MESSAGE = b'{"type":"item.completed","item":{"type":"agent_message","text":"x"}}'
@@ -141,6 +142,37 @@ def test_a_run_that_only_reconnects_since_its_beginning_stalls_sooner(
 
     assert set(found[: int(START_STALL / pause)]) == {None}
     assert found[-1] == end
+
+
+@pytest.mark.parametrize(
+    ("first", "growth", "at"),
+    [
+        (1.0, 2.0, START_STALL),
+        (8.0, 1.5, START_STALL),
+        (10.0, 2.0, 630),  # at 600 the message of 310 s is older than the pause before
+    ],
+)
+def test_the_pauses_between_reconnect_messages_may_grow(
+    time: Time, tmp_path: Path, first: float, growth: float, at: float
+) -> None:
+    patience, digest = LimitsWatch(Limits(stall=3600), tmp_path), EventSummary()
+    for line in BEGINNING:
+        digest.feed(line)
+    began, pause, message = time.now, first, time.now
+    end = None
+
+    while end is None and time.now < began + 2 * START_STALL:
+        if time.now >= message:
+            digest.feed(RECONNECTING)
+            message, pause = message + pause, pause * growth
+        end = patience.exceeded(digest)
+        if end is None:
+            look = patience.next_look(digest)
+            assert look is not None
+            assert look > time.now
+            time.now = min(look, message)
+
+    assert (end, time.now - began) == ((Cause.STALL, START_STALL), at)
 
 
 def test_a_turn_that_waits_for_its_first_answer_is_no_early_stall(

@@ -11,8 +11,8 @@ from support.runs import settings
 
 from parsers.paths import Path as LightPath
 from parsers.struct import replace
-from runner import files
-from runner.arrivals import Times
+from runner import clock, files
+from runner.arrivals import Times, path_of
 from runner.config import Config
 from runner.ledger.ledger import Ledger
 from runner.model import TaskState
@@ -20,7 +20,7 @@ from runner.run_files import RunFiles, files_of
 from runner.service import listing, live
 from runner.service.live import Live, Wish
 from runner.service.shown import STATES
-from runner.tail import Doing
+from runner.tail import START_STALL, Doing
 
 WISH = Wish(
     states=list(TaskState), wanted=list(STATES), text=None, order=None, is_all=False
@@ -102,3 +102,33 @@ def test_events_are_read_when_their_file_has_changed(
     assert [(each.sign, each.text) for each in seen.events(first, 5)] == [("$", "make")]
     assert first.now is not None
     assert first.now.since is not None
+
+
+def test_how_long_it_reconnects_is_counted_from_the_first_message(
+    ledger: Ledger,
+) -> None:
+    run = ledgers.launch(ledger, ledgers.prepare(ledger, 99))
+    paths = files_of(run.spec)
+    times = path_of(own(ledger).state_home, run.run_id)
+    for place in (paths.directory, times.parent):
+        files.make_directory(place)
+    lost = b'{"type":"error","message":"Reconnecting... 1/5 (x)"}\n'
+    began = clock.now().timestamp() - 552
+    files.append(paths.events, b'{"type":"turn.started"}\n' + lost)
+    ends = [24, 24 + len(lost), 24 + 2 * len(lost)]
+    seen = Counted(ledger, own(ledger), list)
+    assert seen.lines(WISH)[0].shown.reason == "reconnecting"
+
+    files.append(paths.events, lost)
+    for at, end in zip((began - 9, began, began + 500), ends, strict=True):
+        files.append(times, f"{at:.3f} {end} 0\n".encode())
+
+    line = seen.lines(WISH)[0]
+    assert line.now is not None
+    assert line.now.since == pytest.approx(began, abs=0.01)
+    told = listing.report_of(
+        ledger.sessions.get(line.row["key"]), line.now, ledger, 3600
+    )["now"]
+    assert clock.parse_iso(told["since"]).timestamp() == pytest.approx(began, abs=1)
+    ends_at = clock.parse_iso(told["stalls_at"]).timestamp()
+    assert ends_at == pytest.approx(began + START_STALL, abs=1)

@@ -1,11 +1,16 @@
 """The state of a session: one test for each row of the rule."""
 
+import re
+from datetime import timedelta
+
 import pytest
 from support import ledgers
-from support.runs import PROCESS
+from support.runs import PROCESS, settings
 
+from runner import clock
 from runner.ledger.ledger import Ledger
 from runner.model import OUTCOMES, Outcome, Run, TaskState
+from runner.service import listing
 
 GOOD = (Outcome.SUCCEEDED, Outcome.STOPPED)
 UNTIL = "2030-01-01T00:00:00.000Z"
@@ -189,3 +194,35 @@ def test_listing_by_state_finds_each_session_once(ledger: Ledger) -> None:
         TaskState.DIED: {threads[2], threads[3]},
         TaskState.RUNNING: {threads[4]},
     }
+
+
+@pytest.mark.parametrize(
+    ("own", "is_held", "is_paused", "said"),
+    [
+        ("parked", True, False, ("parked", "login refused")),
+        ("queued", True, False, ("parked", "login refused (of the account)")),
+        ("queued retry", True, False, ("queued", "retry 12:35")),
+        ("parked limit", True, True, ("parked", "limit until 12:35")),
+        ("parked", True, True, ("parked", "login refused")),
+        ("parked", False, True, ("queued", "paused")),
+        ("queued", True, True, ("queued", "paused")),
+    ],
+)
+def test_a_waiting_task_is_shown_with_its_own_reason(
+    ledger: Ledger, own: str, said: tuple[str, str], *, is_held: bool, is_paused: bool
+) -> None:
+    session = ledgers.session_of(ledger).session
+    prompt = ledgers.queue(ledger, session)
+    kind, _, why = own.partition(" ")
+    ledgers.execute(ledger, "update prompts set state = ? where ended_at is null", kind)
+    until = clock.now().astimezone().replace(hour=12, minute=35) + timedelta(days=1)
+    if why:
+        ledgers.wake(ledger, prompt, why, clock.iso(until))
+    if is_held:
+        ledger.change("hold_home", session=session, until=None, why="login")
+    if is_paused:
+        ledgers.execute(ledger, "update queues set paused = 1")
+
+    line = listing.lines([ledger.sessions.line(session)], settings(ledger.home))[0]
+
+    assert (line.shown.state, re.sub(r"\d+ \w+ 12", "12", line.brief)) == said

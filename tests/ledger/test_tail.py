@@ -133,12 +133,22 @@ def test_what_codex_does_is_told_from_the_end_of_its_events(tmp_path: Path) -> N
     assert told(turn, begun, second, command % (b"completed", 2))[0] == "command"
 
 
-def test_an_old_reconnect_message_tells_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "events"
-    path.write_bytes(b'{"type":"error","message":"Reconnecting... 1/5 (x)"}\n')
-    assert doing(path).word == "reconnecting"
+LOST = b'{"type":"error","message":"Reconnecting... 1/5 (x)"}\n'
+SAID = b'{"type":"item.completed","item":{"type":"agent_message","text":"x"}}\n'
+NOTE = b'{"type":"item.completed","item":{"type":"error","message":"transport"}}\n'
 
+
+@pytest.mark.parametrize("begin", [b"", SAID])
+def test_it_reconnects_until_an_event_shows_that_the_model_was_reached(
+    tmp_path: Path, begin: bytes
+) -> None:
+    path = tmp_path / "events"
+    path.write_bytes(begin + LOST * 2 + NOTE + LOST)
     os.utime(path, (0, 0))
 
+    now = doing(path)
+    assert (now.word, now.tries, now.begin) == ("reconnecting", 3, len(begin))
+    assert now.is_early == (not begin)
+    path.write_bytes(begin + LOST * 3 + SAID)
     assert doing(path).word == "thinking"
     assert doing(tmp_path / "none").word == "thinking"

@@ -397,7 +397,9 @@ def test_an_interrupt_ends_the_following_and_says_how_to_stop_the_run(
 
     follower.process.send_signal(signal.SIGINT)
 
-    what = f"still running: {THREAD} (codex-tasks stop {THREAD} ends it)"
+    told = context("status", "--json", "--one", THREAD).stdout
+    short = json.loads(told)["short_id"]
+    what = f"still running: {short} (codex-tasks stop {short} ends it)"
     assert follower.ended() == (130, f"codex_tasks: {what}\n")
     go.touch()
     context.wait()

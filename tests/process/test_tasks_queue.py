@@ -1,6 +1,7 @@
 """What waits in a queue is delivered when its turn comes, unless it is held back."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -213,6 +214,11 @@ def test_what_waits_behind_a_limit_waits_for_its_end_or_for_a_person(
 
     assert late.code == 124
     assert "of its account" in late.stderr
+    short = busy.status["short_id"]
+    assert f"{short} is parked" in late.stderr
+    assert f"after 0.5 s still parked: {short}\n" in late.stderr
+    assert not re.search(r"\d\d:\d\d:\d\d", late.stderr)
+    assert busy.id not in late.stderr
     status = busy.status
     assert (status["state"], status["outcome"]) == ("RUNNING", outcome)
     assert [each["why"] for each in status["prompts"]] == [word, "session"]

@@ -30,7 +30,11 @@ def test_a_busy_session_refuses_a_prompt_and_names_its_run(
     said = session.send("More.")
 
     assert is_refused(said, 75, f"run {run.run_id} holds it", "fix:   --queue"), said
-    assert sessions("archive", session.id).code == 75
+    busy = sessions("archive", session.id)
+    assert busy.code == 75
+    for refused in (said, busy):
+        assert session.status["short_id"] in refused.stderr
+        assert session.id not in refused.stderr
     assert sessions("rm", session.id).code == 75
     assert session.result().code == 75
     held.touch()
@@ -46,7 +50,7 @@ def test_waiting_has_a_limit(sessions: Sessions, held: Path) -> None:
 
     assert said.code == 124
     assert "State: RUNNING" in said.stdout
-    assert session.id in said.stderr
+    assert session.status["short_id"] in said.stderr
     assert 1 <= time.monotonic() - began < 5
     assert session.state == "RUNNING"
     held.touch()
@@ -327,7 +331,8 @@ def test_an_interrupt_ends_the_waiting_and_says_how_to_stop_the_runs(
 
     waiting.send(signal.SIGINT)
 
-    ended, names = waiting.wait(), f"{first.id} {second.id}"
+    ended = waiting.wait()
+    names = " ".join(each.status["short_id"] for each in (first, second))
     why = f"still running: {names} (codex-tasks stop {names} ends it)"
     assert (ended.code, ended.stdout) == (130, "")
     assert ended.stderr == f"codex_tasks: {why}\n"

@@ -1,12 +1,13 @@
 """The table of tasks on a terminal keeps what a task is called and how it is."""
 
+import json
 from pathlib import Path
 
 import pytest
 from support.commands import Cli
 from support.ledgers import queue
 from support.many import fill
-from support.terminal import on_screen
+from support.terminal import on_screen, terminal
 
 from parsers.paths import Path as LightPath
 from runner.ledger.ledger import Ledger
@@ -117,3 +118,22 @@ def test_a_pipe_gets_colours_by_option_and_in_texts_that_are_the_same(
     for words in (("ls",), ("status", name), ("usage",)):
         assert not is_coloured(*words)
     assert is_coloured("log", name)
+
+
+def test_a_terminal_calls_a_task_by_its_short_id(cli: Cli, made: list[Run]) -> None:
+    name = str(made[-1].thread)
+    told = cli("status", "--json", "--one", name, command="codex_tasks").stdout
+    short = json.loads(told)["short_id"]
+    for command, said in (
+        ("stop", "is not running; nothing to stop."),
+        ("archive", "archived"),
+        ("unarchive", "is back"),
+        ("rm", "removed"),
+    ):
+        with terminal() as opened:
+            words = (command, name)
+            process = cli.start(*words, command="codex_tasks", stdout=opened.screen)
+            assert process.wait() == 0
+            text = opened.shown()
+
+        assert f"Task {short} {said}" in text

@@ -49,6 +49,10 @@ def test_a_wait_for_any_ends_with_the_first(
         [fast.status["short_id"], "done"],
     )
     assert (late.code, late.stdout) == (124, "")
+    short = slow.status["short_id"]
+    assert f"after 0.2 s still running: {short}\n" in late.stderr
+    assert late.stderr.endswith(f"codex-tasks status {short}\n")
+    assert slow.id not in late.stderr
     go.touch()
     assert sessions("wait", slow.id).code == 0
 

@@ -34,7 +34,7 @@ LS_80, LS_120, CARDS, WATCH_80 = (
     for name in ("ls-80", "ls-120", "ls-64", "watch-80")
 )
 LONG_TITLE = "Fix the flaky checkout test (times out on CI, not locally)"
-COMMAND = "bash -lc 'cargo test -p checkout -- --test-threads=1'"
+COMMAND = "/bin/bash -c 'cargo test -p checkout -- --test-threads=1'"
 FIVE = "2026-11-30T17:05:00Z"
 
 
@@ -291,6 +291,7 @@ def report(**changes: object) -> dict[str, object]:
         **dict.fromkeys(("error", "unknown", "note", "other_writer", "verify")),
         **dict.fromkeys(("last_result", "outcome")),
         "id": "019a2f0e-77c1-7be2-9d0f-3c5a41e6b208",
+        "session_id": "019a2f0e-77c1-7be2-9d0f-3c5a41e6b208",
         "short_id": "3f9a1c07",
         "title": LONG_TITLE,
         "shown": {**shown, "detail": COMMAND},
@@ -370,6 +371,13 @@ def status(width: int, **changes: object) -> str:
 
 def test_the_status_is_that_of_the_design() -> None:
     assert status(80) == (SCREENS / "status-80.txt").read_text(encoding="utf-8")
+
+
+def test_a_run_id_is_no_thread() -> None:
+    text = status(80, id="20261201-111015-719400-d6394404", session_id=None)
+
+    assert "\n  thread" not in text
+    assert "d6394404" not in text
 
 
 @pytest.mark.parametrize("width", [40, 64, 80, 120, 200])

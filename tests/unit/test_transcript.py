@@ -76,6 +76,16 @@ def test_each_entry_has_its_local_time_and_the_rest_is_below_it() -> None:
     )
 
 
+def test_a_command_is_shown_without_the_shell_that_codex_runs_it_with() -> None:
+    text = "/bin/bash -c 'cargo test'"
+    lines = (item("started", command=text), item("completed", command=text))
+
+    said = shown(Lines(lines, is_stderr=False))
+
+    assert "exec\n            cargo test\n" in said
+    assert "succeeded: cargo test\n" in said
+
+
 def test_a_time_that_is_not_known_is_left_empty() -> None:
     said = shown(
         Prompt(b"Go."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from parsers.light import suppress
 from parsers.struct import replace
 from runner import clock
 from runner.cli import format
@@ -106,7 +107,7 @@ def main(found: Values, context: Context) -> int:
     for each in stopped:
         context.notes(each.notes)
         if each.error is not None:
-            code = max(code, context.fault(each.name, each.error))
+            code = max(code, context.fault(each.name, each.error, each.short_id))
             continue
         rows.append(
             {"id": each.name, "stopped": each.has_ended, "canceled": each.canceled}
@@ -115,7 +116,8 @@ def main(found: Values, context: Context) -> int:
         skipped = ""
         if each.canceled:
             skipped = f" {format.count(each.canceled, 'waiting prompt')} skipped."
-        lines.append(f"Task {each.name} {what}{skipped}")
+        called = context.called(each.name, each.short_id)
+        lines.append(f"Task {called} {what}{skipped}")
     said = lines if stopped else ["No running tasks to stop."]
     context.tell(found, "stop", {"tasks": rows}, said)
     return code
@@ -137,9 +139,12 @@ def main_archive(found: Values, context: Context) -> int:
     if found.all:
         tasks = context.all(_NOT_ARCHIVED)
         busy = {
-            each.session.name: f"Skipping task {each.session.name} (RUNNING)."
-            for each in tasks
-            if each.session.state is TaskState.RUNNING
+            name: f"Skipping task {context.called(name, short)} (RUNNING)."
+            for name, short, state in (
+                (each.session.name, each.session.short_id, each.session.state)
+                for each in tasks
+            )
+            if state is TaskState.RUNNING
         }
         lines += busy.values()
         tasks = [each for each in tasks if each.session.name not in busy]
@@ -154,14 +159,15 @@ def main_archive(found: Values, context: Context) -> int:
                 else task.older.archive(task.session)
             )
         except (RunnerError, OSError) as error:
-            code = max(code, context.fault(task.session.name, error))
+            name, short = task.session.name, task.session.short_id
+            code = max(code, context.fault(name, error, short))
             continue
         rows.append(_moved(moved))
         where = f" to {moved.directory}" if moved.directory else ""
         what = f"archived{where} ({format.size(moved.size)})"
-        lines.append(
-            f"Task {moved.name} {what if moved.is_new else 'is already archived'}."
-        )
+        called = context.called(moved.name, task.session.short_id)
+        said = what if moved.is_new else "is already archived"
+        lines.append(f"Task {called} {said}.")
     if not tasks:
         lines.append("No STOPPED or DIED tasks were found to archive.")
     # Not before: all tasks are archived even if standard output is closed.
@@ -183,10 +189,12 @@ def main_unarchive(found: Values, context: Context) -> int:
     """Move tasks out of the archive, one line each; go on after one that fails."""
 
     def bring_back(name: str) -> tuple[str, Row]:
-        moved = archive.unarchive(context.session(name), context.ledger)
+        session = context.session(name)
+        moved = archive.unarchive(session, context.ledger)
         where = f"is back in {moved.directory}." if moved.directory else "is back."
         said = where if moved.is_new else "is not archived."
-        return f"Task {moved.name} {said}", _moved(moved)
+        called = context.called(moved.name, session.short_id)
+        return f"Task {called} {said}", _moved(moved)
 
     return _each(found, context, "archive", bring_back)
 
@@ -203,7 +211,8 @@ def main_rm(found: Values, context: Context) -> int:
         with worktrees.removing(*words, with_unmerged=found.force) as left:
             removed = archive.remove(session, context.ledger, with_flat=found.files)
         gone.append(replace(removed, left=(*removed.left, *left)))
-        said = f"Task {removed.name} removed; {format.size(removed.size)} freed."
+        called = context.called(removed.name, session.short_id)
+        said = f"Task {called} removed; {format.size(removed.size)} freed."
         return said, _removed(gone[-1])
 
     code = _each(found, context, "removed", remove)
@@ -223,7 +232,10 @@ def _each(
         try:
             done.append(act(name))
         except RunnerError as error:
-            code = max(code, context.fault(name, error))
+            short_id = ""
+            with suppress(RunnerError):
+                short_id = context.found([name])[0].session.short_id
+            code = max(code, context.fault(name, error, short_id))
     # Not before: all are changed even if standard output is closed.
     rows = [row for _, row in done]
     context.tell(found, kind, {"tasks": rows}, [said for said, _ in done])
