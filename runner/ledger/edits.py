@@ -154,7 +154,8 @@ def retry(
             raise RefusedPromptError(message)
         if row["archived_at"] is not None:
             message = f"prompt {prompt}: its task is ARCHIVED"
-            raise RefusedPromptError(message, "codex-tasks unarchive")
+            name = ledger.sessions.get(row["session"]).name
+            raise RefusedPromptError(message, f"codex-tasks unarchive {name}")
         todo, revived = [prompt], []
         for number in todo:  # it grows
             reason = _revive(ledger, number, text_of)

@@ -92,7 +92,7 @@ def find(text: str, ledger: Ledger) -> Session:
             for each in found
         )
         message = f"{text!r} matches several tasks: {shown}"
-        raise UsageError(message, "give more of the id")
+        raise UsageError(message, "give more of the id, from: codex-tasks ls -a")
     # An older tool gave its tasks ids of its own.
     old_id = uuid(wanted)
     was = ledger.sessions.imported_as(old_id) if old_id else None

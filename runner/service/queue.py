@@ -180,7 +180,7 @@ def when(text: str | None, option: str, now: datetime) -> str | None:
         return iso(at.astimezone(clock.at(0).tzinfo))
     except (OverflowError, ValueError) as error:
         message = f"{option} {text!r} is neither an instant, a local time nor a delay"
-        fix = "such as 2026-11-30T22:00Z, 2026-11-30T22:00, +90m, +2h, +1d"
+        fix = f"{option} 2026-11-30T22:00, or {option} +90m"
         raise UsageError(message, fix) from error
 
 

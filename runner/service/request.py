@@ -210,14 +210,14 @@ def _report(report: Report) -> Report:
     json_out = _place(report.json_out, "--json-out")
     if json_out is not None and not _can_be_written(json_out):
         cause = OSError(errno.EACCES, os.strerror(errno.EACCES))
-        raise FileFault("write", json_out, cause, "--json-out names another file")
+        raise FileFault("write", json_out, cause, "name another file: --json-out FILE")
     stream = _place(report.event_stream, "--event-stream")
     if stream is not None and (stream.exists() or not _can_be_written(stream)):
         # Check by opening it; the run creates a file that does not exist yet.
         try:
             files.append(stream, b"", is_own=False)
         except FileFault as error:
-            fix = "--event-stream names another file"
+            fix = "name another file: --event-stream FILE"
             raise RunnerFault(error.message, fix) from error
     return replace(
         report,
@@ -232,11 +232,11 @@ def _place(text: str | None, option: str) -> Path | None:
         return None
     path = Path(text).absolute()
     if str(path).startswith(_PER_PROCESS):
-        message = f"{option} {text}: a stream of this process, name a file"
-        fix = "standard output has summary_json= already"
-        raise UsageError(message, fix if option == "--json-out" else "")
+        what = ", which has summary_json= already" if option == "--json-out" else ""
+        message = f"{option} {text}: a stream of this process{what}"
+        raise UsageError(message, f"name a file: {option} FILE")
     refuse_directory(text, option)
-    files.make_directory(path.parent, f"{option} names another path")
+    files.make_directory(path.parent, f"name another path: {option} PATH")
     return path
 
 
@@ -272,7 +272,7 @@ def working_directory(text: str, *, may_make: bool = False) -> str:
             return str(path.resolve())
     except OSError as error:
         what = "make the directory" if may_make else "look at"
-        fix = f"{option} names another directory"
+        fix = f"name another directory: {option} DIR"
         raise FileFault(what, path, error, fix) from error
     message = f"{option} {text}: not a directory"
     raise UsageError(message)

@@ -17,11 +17,11 @@ from support.stand_in import StandIn
 from support.tasks import CLOSING, Ended, Tasks, is_refused
 
 OTHER = "01a1f000-0000-7000-8000-00000000000f"
-HELP = "fix:   run_codex_task --help lists them"
-LIKE_A_FLAG = "fix:   write a value that starts with - as --option=VALUE"
-NO_VALUE = "fix:   give it a value, or leave it out"
-NO_STREAM = "fix:   standard output has summary_json= already"
-ELSEWHERE = "fix:   set CODEX_RUNNER_HOME to use another state directory"
+HELP = "fix:   run_codex_task --help"
+LIKE_A_FLAG = "fix:   give it a value: --"
+NO_VALUE = "fix:   leave it out, or give it a value: --"
+NO_STREAM = "fix:   name a file: --json-out FILE"
+ELSEWHERE = "fix:   use another state directory: export CODEX_RUNNER_HOME=DIR"
 
 
 def contents(directory: Path) -> set[str]:
@@ -38,7 +38,10 @@ def contents(directory: Path) -> set[str]:
 BAD: dict[str, tuple[list[str], list[str]]] = {
     "an unknown flag": (["--frobnicate"], ["--frobnicate", HELP]),
     "a stray word": (["word"], ["word", HELP]),
-    "an abbreviated flag": (["--tas", "x"], ["--tas", "fix:   did you mean --task?"]),
+    "an abbreviated flag": (
+        ["--tas", "x"],
+        ["--tas", "fix:   --task, or run_codex_task --help"],
+    ),
     "a missing value": (["--timeout"], ["--timeout", LIKE_A_FLAG]),
     "a value that looks like a flag": (["--model", "-x"], ["--model", LIKE_A_FLAG]),
     "a repo that is not there": (["--repo", "nowhere"], ["nowhere", "directory"]),
@@ -95,11 +98,11 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     ),
     "events on standard error": (
         ["--event-stream", "/dev/stderr"],
-        ["/dev/stderr", "name a file"],
+        ["/dev/stderr", "fix:   name a file: --event-stream FILE"],
     ),
     "events on a way round": (
         ["--event-stream", "/proc/self/fd/1"],
-        ["/proc/self", "name a file"],
+        ["/proc/self", "fix:   name a file: --event-stream FILE"],
     ),
     "a repo with a very long name": (["--repo", "x" * 5000], ["--repo"]),
     "a log directory that is a file": (
@@ -108,7 +111,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     ),
     "a log directory below a file": (
         ["--log-dir", "file/runs"],
-        ["file/runs", "fix:   --log-dir names another directory"],
+        ["file/runs", "fix:   name another directory: --log-dir DIR"],
     ),
     "a log directory without a name": (["--log-dir", ""], ["--log-dir", NO_VALUE]),
 }
@@ -225,9 +228,9 @@ def test_a_current_directory_that_is_gone_is_named(task: Tasks, tmp_path: Path) 
     ("place", "fix"),
     [
         ("state", ELSEWHERE),
-        ("logs", "fix:   --log-dir names another directory"),
-        ("json-out", "fix:   --json-out names another path"),
-        ("stream", "fix:   --event-stream names another path"),
+        ("logs", "fix:   name another directory: --log-dir DIR"),
+        ("json-out", "fix:   name another path: --json-out PATH"),
+        ("stream", "fix:   name another path: --event-stream PATH"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_named(
@@ -252,8 +255,8 @@ def test_a_place_that_cannot_be_written_is_named(
     assert task.all == []
 
 
-REPAIR = "fix:   codex-tasks verify --repair restores it"
-UPDATE = "fix:   update this version, or: set CODEX_RUNNER_HOME"
+REPAIR = "fix:   codex-tasks verify --repair"
+UPDATE = "fix:   update this version, or use another state directory: "
 FIXES = {"damaged": REPAIR, "newer": UPDATE, "a directory": REPAIR, "cut short": REPAIR}
 
 
@@ -291,7 +294,7 @@ def test_beside_an_old_index_that_cannot_be_read_no_empty_ledger_is_made(
 
     ended = task()
 
-    old = "fix:   run codex-tasks verify --repair of version 0.2, which wrote it"
+    old = "fix:   with version 0.2, which wrote it: codex-tasks verify --repair"
     fix = old if kind == "damaged" else FIXES[kind]
     assert is_refused(ended, 1, str(index), fix), ended
     assert task.all == []
@@ -493,6 +496,6 @@ def test_a_pipe_without_a_reader_is_refused_and_not_waited_for(task: Tasks) -> N
 
     ended = task("--event-stream", pipe, timeout=10)
 
-    fix = "fix:   --event-stream names another file"
+    fix = "fix:   name another file: --event-stream FILE"
     assert is_refused(ended, 1, str(pipe), fix), ended
     assert task.all == []

@@ -288,7 +288,11 @@ def test_a_launch_that_failed_says_why(context: Context) -> None:
         (["--from-byte", "1", "-n", "1", THREAD], 2, ["--from-byte takes no -n"]),
         (["--from-byte", "1", "--time", THREAD], 2, ["--from-byte takes no --time"]),
         (["no such thing"], 3, ["no task 'no such thing'", "fix:   codex-tasks ls -a"]),
-        ([], 2, ["required: TASK", "fix:   codex-tasks log --help lists them; put --"]),
+        (
+            [],
+            2,
+            ["required: TASK", "fix:   codex-tasks log --help, or before one that "],
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(

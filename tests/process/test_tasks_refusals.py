@@ -12,9 +12,9 @@ from support.stand_in import StandIn
 from support.tasks import Ended, is_refused
 
 STRANGE = "dupe\x1b[31m\u202e"
-NO_VALUE = "fix:   give it a value, or leave it out"
-NO_NAME = "fix:   give it a value"
-LIST, LIST_OF = (f"fix:   codex-tasks{x} --help lists them" for x in ("", " {}"))
+NO_VALUE = "fix:   leave it out, or give it a value: --"
+NO_NAME = "fix:   codex-tasks "
+LIST, LIST_OF = (f"fix:   codex-tasks{x} --help" for x in ("", " {}"))
 
 
 WRONG: dict[str, tuple[list[str], list[str]]] = {
@@ -62,7 +62,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "no title": (["start", "-t", "", "x"], ["-t/--title is empty", NO_VALUE]),
     "a blank title": (
         ["start", "-t", " ", "x"],
-        ["--title is empty", "fix:   give it a value"],
+        ["--title is empty", "fix:   --title TITLE"],
     ),
     "no task": (["status", ""], ["TASK is empty", NO_NAME]),
     "no task to send to": (["send", "", "x"], ["TASK is empty", NO_NAME]),
@@ -92,7 +92,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
         ["send", "x", "-x"],
         [
             "required: PROMPT",
-            f"{LIST_OF.format('send')}; put -- before an argument that starts with -",
+            f"{LIST_OF.format('send')}, or before one that starts with -: --",
         ],
     ),
     "all and one, to look at": (["status", "-a", "x"], ["only one of these"]),
@@ -128,7 +128,10 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "a command like no other": (["frobnicate"], ["'frobnicate'", LIST]),
     "an option with two letters the wrong way round": (
         ["start", "--sandbxo", "read-only", "x"],
-        ["unrecognized arguments: --sandbxo", "fix:   did you mean --sandbox?"],
+        [
+            "unrecognized arguments: --sandbxo",
+            "fix:   --sandbox, or codex-tasks start --help",
+        ],
     ),
     "a word too many": (
         ["start", "x", "y"],
@@ -180,7 +183,10 @@ def test_names_are_shown_not_obeyed(sessions: Sessions) -> None:
     ended = sessions("status", STRANGE)
 
     assert is_refused(
-        ended, 2, "matches several tasks", "fix:   give more of the id"
+        ended,
+        2,
+        "matches several tasks",
+        "fix:   give more of the id, from: codex-tasks ls -a",
     ), ended
     assert ended.stderr.count(r"(dupe\x1b[31m\u202e)") == 2
 
@@ -246,6 +252,6 @@ def test_a_disk_that_takes_no_session_is_told_with_the_way_out(
 
     ended = sessions(*sessions.starting("Begin."), env=full)
 
-    way_out = "fix:   set CODEX_RUNNER_HOME to use another state directory"
+    way_out = "fix:   use another state directory: export CODEX_RUNNER_HOME=DIR"
     assert is_refused(ended, 1, "No space left on device", way_out), ended
     assert codex.records == []

@@ -31,8 +31,7 @@ def main(found: Values, context: Context) -> int:
     """Become Codex's interface; say what holds while it is open."""
     is_shown = os.isatty(0) and os.isatty(1)
     log = f"codex-tasks log {found.task}"
-    needs = "attach needs a terminal"
-    refuse((not (is_shown or found.json), needs, f"{log} shows the task without one"))
+    refuse((not (is_shown or found.json), "attach needs a terminal", log))
     context.sweep()
     session = context.session(found.task)
     interface = attach.interface_of(session, context.ledger, context.settings)

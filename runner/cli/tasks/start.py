@@ -123,7 +123,7 @@ _FOR_QUEUE = (
     *("group", "priority", "not_before", "expires", "after", "after_any_end"),
     *("key", "dedup", "retries", "recoveries", "no_park"),
 )
-_NEEDS_QUEUE = "only a queued prompt waits like this", "give --queue too"
+_NEEDS_QUEUE = "only a queued prompt waits like this"
 
 
 def main(found: Values, context: Context) -> int:
@@ -137,13 +137,17 @@ def main(found: Values, context: Context) -> int:
     prompt = read.from_text(found.prompt, "PROMPT")
     title = " ".join((found.title or "").split()) or None
     refuse(
-        (found.title is not None and not title, "--title is empty", "give it a value"),
+        (found.title is not None and not title, "--title is empty", "--title TITLE"),
         (
             len(title or "") > LONGEST_TITLE,
             f"--title has {len(title or '')} characters: at most {LONGEST_TITLE}",
         ),
         (found.repo_ref is not None and not found.repo, "--repo-ref needs --repo"),
-        (_is_queueing(found) and not found.queue, *_NEEDS_QUEUE),
+        (
+            _is_queueing(found) and not found.queue,
+            _NEEDS_QUEUE,
+            'codex-tasks start --queue … "PROMPT"',
+        ),
     )
     if found.repo is not None:
         from runner.service.clone import clone  # noqa: PLC0415 - only with --repo
@@ -250,7 +254,8 @@ def main_send(found: Values, context: Context) -> int:
     from runner.lifecycle.queue import directory_of  # noqa: PLC0415 - not for a start
     from runner.service import queue, send  # noqa: PLC0415 - as above
 
-    refuse((_is_queueing(found) and not found.queue, *_NEEDS_QUEUE))
+    way = f'codex-tasks send --queue … {found.task} "PROMPT"'
+    refuse((_is_queueing(found) and not found.queue, _NEEDS_QUEUE, way))
     sandbox_of(found)
     config_files.in_force(context.settings)
     own = queue.own_settings(vars(found))
