@@ -87,8 +87,10 @@ class NoSuchRunError(RunnerError):
     exit_code = 3
     code = "no_such_run"
 
-    def __init__(self, run_id: str, looked_in: str) -> None:
-        super().__init__(f"no run {run_id!r} is known (looked in {looked_in})")
+    def __init__(
+        self, run_id: str, looked_in: str, hint: str = "codex-tasks ls -a"
+    ) -> None:
+        super().__init__(f"no run {run_id!r} is known (looked in {looked_in})", hint)
 
 
 class NotRunError(RunnerError):

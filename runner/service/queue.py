@@ -261,7 +261,8 @@ def deliver(
     waiting = ledger.queue.waiting(session.key)
     if not waiting:
         message = f"task {session.name} has no waiting prompt"
-        raise RefusedPromptError(message)
+        fix = f'codex-tasks send {session.name} "PROMPT"'
+        raise RefusedPromptError(message, fix)
     home = Path(session.home or settings.codex_home)
     has_login = files.status(home / "auth.json") is not None
     optional = KEYS if has_login else ()
@@ -271,7 +272,7 @@ def deliver(
         message = (
             f"task {session.name}: {', '.join(gone)} of its sender is not set here"
         )
-        raise RefusedPromptError(message)
+        raise RefusedPromptError(message, f"export {gone[0]}=VALUE")
     for name in changed:
         note(f"{name} is not what its sender had; this one is used")
     if changed:
@@ -285,7 +286,7 @@ def deliver(
     first = ledger.queue.head(session.key)
     if first is not None and first.id == waiting[0].id:
         message = f"prompt {first.id} waits still: {first.detail or first.word}"
-        raise NoSlotError(message)
+        raise NoSlotError(message, f"codex-tasks queue {session.name}")
     return None
 
 

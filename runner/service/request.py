@@ -70,11 +70,13 @@ def read_prompt(words: RunWords) -> bytes:
     if words.task_file is not None:
         return _refuse_quit(read.from_file(words.task_file, "--task-file"))
     if words.task is not None:
-        return _refuse_quit(read.from_text(words.task, "--task"))
+        return _refuse_quit(
+            read.from_text(words.task, "--task", '--task "Fix the failing test"')
+        )
     if words.resume is not None:
         return read.from_text(words.continue_prompt, "--continue-prompt")
     message = "a prompt is required: --task TEXT, --task - or --task-file FILE"
-    raise UsageError(message)
+    raise UsageError(message, '--task "Fix the failing test"')
 
 
 def _refuse_quit(prompt: bytes) -> bytes:
@@ -139,7 +141,7 @@ def _directory(path: str, flag: str, *, may_be_made: bool = True) -> Path:
     is_missing = may_be_made and path and not os.path.lexists(path)
     if not is_missing and not os.path.isdir(path):  # noqa: PTH112 - is_dir raises where a right is missing
         message = f"{flag} {path}: not a directory"
-        raise UsageError(message)
+        raise UsageError(message, f"name a directory: {flag} DIR")
     return Path(path).absolute()
 
 
@@ -275,7 +277,7 @@ def working_directory(text: str, *, may_make: bool = False) -> str:
         fix = f"name another directory: {option} DIR"
         raise FileFault(what, path, error, fix) from error
     message = f"{option} {text}: not a directory"
-    raise UsageError(message)
+    raise UsageError(message, f"name a directory: {option} DIR")
 
 
 def refuse_directory(text: str, option: str) -> None:

@@ -227,7 +227,7 @@ def wait(  # noqa: PLR0913 - what to wait for, how long, and who is told what
             # Codex may have named a thread since.
             names = [each.ledger.sessions.get(each.session.key).name for each in left]
             message = f"after {timeout:g} s still running: {', '.join(names)}"
-            raise WaitTimeoutError(message)
+            raise WaitTimeoutError(message, f"codex-tasks wait {' '.join(names)}")
         clock.sleep(_PACE_SECONDS)
 
 

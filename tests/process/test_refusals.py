@@ -17,6 +17,8 @@ from support.stand_in import StandIn
 from support.tasks import CLOSING, Ended, Tasks, is_refused
 
 OTHER = "01a1f000-0000-7000-8000-00000000000f"
+REPO = "fix:   name a directory: --repo DIR"
+TASK = 'fix:   --task "Fix the failing test"'
 HELP = "fix:   run_codex_task --help"
 LIKE_A_FLAG = "fix:   give it a value: --"
 NO_VALUE = "fix:   leave it out, or give it a value: --"
@@ -44,20 +46,23 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     ),
     "a missing value": (["--timeout"], ["--timeout", LIKE_A_FLAG]),
     "a value that looks like a flag": (["--model", "-x"], ["--model", LIKE_A_FLAG]),
-    "a repo that is not there": (["--repo", "nowhere"], ["nowhere", "directory"]),
-    "a repo that is a file": (["--repo", "file"], ["file", "directory"]),
+    "a repo that is not there": (["--repo", "nowhere"], ["nowhere", "directory", REPO]),
+    "a repo that is a file": (["--repo", "file"], ["file", "directory", REPO]),
     "a repo without a name": (["--repo", ""], ["--repo is empty", NO_VALUE]),
-    "an empty task": (["--task", ""], ["--task is empty"]),
+    "an empty task": (["--task", ""], ["--task is empty", TASK]),
     "an option for a task": (
         ["--task", "--detach"],
         ["--task: expected one", LIKE_A_FLAG],
     ),
-    "a blank task": (["--task", " \n\t"], ["--task", "empty"]),
+    "a blank task": (["--task", " \n\t"], ["--task", "empty", TASK]),
     "two prompts": (["--task", "a", "--task-file", "file"], ["not both"]),
     "a task file that is not there": (["--task-file", "none"], ["none", "No such"]),
     "a task file that is a directory": (["--task-file", "."], ["directory"]),
     "an empty task file": (["--task-file", "empty"], ["empty"]),
-    "standard input without a task": (["--task", "-"], ["standard input", "empty"]),
+    "standard input without a task": (
+        ["--task", "-"],
+        ["standard input", "empty", TASK],
+    ),
     "an empty continuation": (["--resume", OTHER, "--continue-prompt", " "], ["empty"]),
     "a session that is no UUID": (["--resume", "my-session"], ["my-session", "UUID"]),
     "a program without a name": (
@@ -65,7 +70,10 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
         ["--codex-bin is empty", NO_VALUE],
     ),
     "a sandbox without a name": (["--sandbox="], ["--sandbox/-s is empty", NO_VALUE]),
-    "an unknown sandbox": (["-s", "workspace-wirte"], ["wirte", "read-only"]),
+    "an unknown sandbox": (
+        ["-s", "workspace-wirte"],
+        ["wirte", "read-only", "fix:   --sandbox read-only"],
+    ),
     "no setting": (["-c", ""], ["--config/-c is empty", NO_VALUE]),
     "no verbosity": (["--verbosity", ""], ["--verbosity is empty", NO_VALUE]),
     "a huge number of seconds": (["--timeout", "4000d"], ["more than ten years"]),
@@ -104,10 +112,10 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
         ["--event-stream", "/proc/self/fd/1"],
         ["/proc/self", "fix:   name a file: --event-stream FILE"],
     ),
-    "a repo with a very long name": (["--repo", "x" * 5000], ["--repo"]),
+    "a repo with a very long name": (["--repo", "x" * 5000], ["--repo", REPO]),
     "a log directory that is a file": (
         ["--log-dir", "file"],
-        ["--log-dir file: not a directory"],
+        ["--log-dir file: not a directory", "fix:   name a directory: --log-dir DIR"],
     ),
     "a log directory below a file": (
         ["--log-dir", "file/runs"],
@@ -142,7 +150,7 @@ def test_bytes_that_are_no_text_are_refused_like_any_other(
 
     for flag in ("--resume", "--repo", "--task-file", "--timeout", "--verbosity"):
         ended = task(flag, stray)
-        assert is_refused(ended, 2), ended
+        assert is_refused(ended, 2, *([REPO] if flag == "--repo" else [])), ended
     assert task("--log-dir", tmp_path / stray).code == 0
     assert task.parse(stray).code == 2
     assert "Traceback" not in task.parse(stray).stderr
@@ -172,10 +180,14 @@ def test_a_prompt_that_is_no_text_is_refused_by_every_command_alike(
 
 @pytest.mark.core
 def test_without_a_repo_or_a_prompt_nothing_is_done(task: Tasks) -> None:
-    for arguments in ([], ["--task", "x"], ["--repo", str(task.repo)]):
+    for arguments, fix in (
+        ([], REPO),
+        (["--task", "x"], REPO),
+        (["--repo", str(task.repo)], TASK),
+    ):
         done = task.cli(*arguments)
 
-        assert is_refused(Ended(done.returncode, done.stdout, done.stderr), 2)
+        assert is_refused(Ended(done.returncode, done.stdout, done.stderr), 2, fix)
 
 
 @pytest.mark.parametrize(

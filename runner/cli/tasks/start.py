@@ -134,7 +134,8 @@ def main(found: Values, context: Context) -> int:
     ledger = context.ledger
     # Before anything is cloned.
     _limits(found, config_files.in_force(settings))
-    prompt = read.from_text(found.prompt, "PROMPT")
+    way = 'codex-tasks start "Fix the failing test"'
+    prompt = read.from_text(found.prompt, "PROMPT", way)
     title = " ".join((found.title or "").split()) or None
     refuse(
         (found.title is not None and not title, "--title is empty", "--title TITLE"),
@@ -254,14 +255,15 @@ def main_send(found: Values, context: Context) -> int:
     from runner.lifecycle.queue import directory_of  # noqa: PLC0415 - not for a start
     from runner.service import queue, send  # noqa: PLC0415 - as above
 
-    way = f'codex-tasks send --queue … {found.task} "PROMPT"'
+    way = 'codex-tasks send --queue … TASK "PROMPT"'
     refuse((_is_queueing(found) and not found.queue, _NEEDS_QUEUE, way))
     sandbox_of(found)
     config_files.in_force(context.settings)
     own = queue.own_settings(vars(found))
     if found.scope:
         enter_scope(context.settings)
-    text = read.from_text(found.prompt, "PROMPT")
+    way = 'codex-tasks send TASK "Now the docs"'
+    text = read.from_text(found.prompt, "PROMPT", way)
     context.sweep()
     session = context.session(found.task)
     ledger, settings = context.ledger, context.settings

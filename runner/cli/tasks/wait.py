@@ -45,8 +45,12 @@ _STATE, _ID = 11, 10
 def main(found: Values, context: Context) -> int:
     """Wait for tasks; in a pipe each is a line of exact values between tabs."""
     refuse(
-        (not found.task, "name the tasks to wait for"),
-        (found.any and found.all, "give --any or --all, not both"),
+        (not found.task, "name the tasks to wait for", "codex-tasks wait TASK"),
+        (
+            found.any and found.all,
+            "give --any or --all, not both",
+            "codex-tasks wait --any TASK, or codex-tasks wait --all TASK",
+        ),
     )
     timeout = config.seconds(found.timeout or "0", "--timeout")
     is_strict = found.strict or context.settings.is_strict
