@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 PROG = "codex-tasks"
 # Never suggested for a word that is only spelt like them.
-_DESTRUCTIVE = ("rm", "prune", "stop", "uninstall", "restore")
+_DESTRUCTIVE = ("rm", "prune", "uninstall", "restore")
+# How like a command a word has to be, and how much of one is its beginning.
+_NEAR, _BEGINNING = 0.75, 3
 # They raise or show themselves that a file of settings is wrong.
 _UNNOTED = ("start", "send", "config", "completion")
 _COLUMN = 28  # of what a command does, in the list of all
@@ -67,8 +69,9 @@ def _command(words: list[str], settings: Config, output: Output) -> int:
 
 def _help(words: list[str], settings: Config, output: Output) -> int:
     """Show the help of a command, or the list of all."""
-    if words and words[0] in COMMANDS:
-        return _command([words[0], "--help"], settings, output)
+    name = WORDS.get(words[0].lower(), words[0]).split()[0] if words else ""
+    if name in COMMANDS:
+        return _command([name, "--help"], settings, output)
     if words:
         raise _unknown(words)
     _show_overview(output)
@@ -82,22 +85,32 @@ def _show_overview(output: Output) -> None:
 
 
 def _unknown(words: list[str]) -> UsageError:
-    """Say that there is no such command, and which one may be meant.
+    """Say that there is no such command, and which one is meant.
 
-    A command that destroys is suggested only for a word that means it.
+    A command that removes is suggested only for a word that means it.
     """
     import difflib  # noqa: PLC0415 - for a mistake alone
 
-    name, *rest = words
-    known = [each for each in COMMANDS if each not in _DESTRUCTIVE]
-    meant = WORDS.get(name.lower())
-    found = [meant] if meant else difflib.get_close_matches(name.lower(), known, n=2)
-    way = f"{PROG} --help lists them"
-    if found:
+    name, rest = words[0].lower(), words[1:]
+    begun = [
+        each for each in COMMANDS if each.startswith(name) and len(name) >= _BEGINNING
+    ]
+    known = [*COMMANDS, *WORDS]
+    near = begun or difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+    found = WORDS.get(name) or next((WORDS.get(each, each) for each in near), "")
+    if name not in WORDS and found in _DESTRUCTIVE:
+        found = ""
+    way = f"{PROG} {found or '--help'}"
+    if found and rest:
         from shlex import join  # noqa: PLC0415 - as above
 
-        way = " or ".join(join([PROG, each, *rest]) for each in found)
-    return UsageError(f"there is no command {name!r}", way)
+        way = f"{way} {join(rest)}"
+    elif found in COMMANDS:
+        table = read_table(load(found).options)
+        needed = (o.value for o in table if not o.words and "(default" not in o.told)
+        said = ('"PROMPT"' if each == "PROMPT" else each for each in needed)
+        way = " ".join((way, *said))
+    return UsageError(f"there is no command {words[0]!r}", way)
 
 
 class Command(Struct):
