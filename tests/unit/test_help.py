@@ -45,7 +45,7 @@ def codes_of(text: str) -> Iterator[int]:
 
 
 @every_command
-@pytest.mark.parametrize("columns", [64, 80, 120])
+@pytest.mark.parametrize("columns", [60, 64, 80, 120])
 def test_no_line_is_longer_than_the_terminal(
     name: str, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,7 +54,7 @@ def test_no_line_is_longer_than_the_terminal(
     assert max(map(len, lines)) <= min(columns, 100)
 
 
-@pytest.mark.parametrize("columns", [64, 80, 120])
+@pytest.mark.parametrize("columns", [60, 64, 80, 120])
 def test_nor_one_of_the_list_of_commands(
     columns: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,7 +54,7 @@ codex-tasks  Run Codex in the background; ask later what it did and cost.
 run     start               start Codex on a prompt, in the background
         send                give a task its next prompt
         retry               queue the last prompt of a task again
-        deliver             deliver a prompt that needs a secret of this shell
+        deliver             start a prompt that waits for a key of this shell
 look    ls, top             list tasks; top, or ls --watch: live
         status              what a task does, did, costs and waits for
         log                 what it said and ran (-f: follow)

@@ -75,7 +75,7 @@ TASK ...   the tasks (default: the whole queue)
 0 done; 1 the ledger cannot be used; 2 wrong usage; 3 no such task
 """
 HELP_deliver = """\
-Deliver the next prompt of a task with the secrets of this environment.
+Start the next prompt of a task with the API keys that only this shell has.
 
 TASK   the task
 
@@ -205,7 +205,7 @@ def _screen(rows: list[dict[str, Any]], context: Context) -> str:
             (format.count(len(rows), "prompt"), "bold"),
             (f"{told}{f'   {slots}' if slots else ''}", ""),
         ],
-        [("codex-tasks queue edit|rm|move #", "bold"), (" changes one", "dim")],
+        [("codex-tasks queue edit|rm|move N", "bold"), (" changes one", "dim")],
     ]
     lines = [line for each in footer for line in table.wrapped(each, look.width)]
     return drawn + look.text(lines)

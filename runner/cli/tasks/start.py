@@ -44,7 +44,7 @@ _QUEUE_OPTIONS = """\
 --retries N                 run it again if it fails for a reason that can pass
 --recoveries N              continue it if Codex is lost in its turn
 --no-park                   end it at a usage limit instead of waiting for the reset
---key KEY                   the prompt that has this key already, if there is one
+--key KEY                   queue nothing if there is a prompt with this key already
 --dedup KEY                 refuse it while another prompt with this key waits
 """
 HELP = f"""\
@@ -71,12 +71,12 @@ which:
 --timeout TIME            end each run after this time (0: never)
 --stall-timeout TIME      end it without progress (0: never; default: {_STALL})
 --start-timeout TIME      end the run if Codex has not named its thread by then (0:
-                          never) [default: 60]
+                          never; default: 60s)
 {LIMITS}output:
 --wait                    wait for the end, and print the answer instead of the id
 {EVENTS}
   codex-tasks doctor                      would it work here? no cost
-  codex-tasks start -s workspace-write "Fix the failing test"
+  codex-tasks start -s workspace-write "Fix a failing test"
   codex-tasks start -t docs --working-dir ~/app - < todo.md
 
 0 started; 1 it could not be started or queued; 2 wrong usage; 3 no such task (--after);
@@ -212,7 +212,7 @@ def _awaited(name: str, found: Values, context: Context) -> int:
 
 
 def _limits(found: Values, settings: Config) -> Limits:
-    announcement = config.seconds(found.start_timeout, "--start-timeout")
+    announcement = config.seconds(found.start_timeout or "60s", "--start-timeout")
     return replace(limits_of(found, settings), announcement=announcement)
 
 

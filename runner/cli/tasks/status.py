@@ -31,8 +31,8 @@ when:
 --wait              wait until all of these tasks are idle
 --wait-any          wait until one of these tasks is idle
 --timeout TIME      wait at most this long, then exit 124 (default, and 0: no limit)
---strict            with --wait: a success with sandbox_broken or empty_answer is none
-                    (CODEX_RUNNER_STRICT=1)
+--strict            with --wait: exit 1 for a success with the warning sandbox_broken or
+                    empty_answer (CODEX_RUNNER_STRICT=1)
 output:
 --one               with --json: the object of one task
 {format.TIME_FORMAT}

@@ -28,7 +28,7 @@ Wait until tasks have finished; print each once, as it ends.
 
 --any            wait until one of them has finished
 --all            wait for all that are named (the default)
---strict         a success with sandbox_broken or empty_answer is none
+--strict         exit 1 for a success with the warning sandbox_broken or empty_answer
                  (CODEX_RUNNER_STRICT=1)
 --timeout TIME   wait at most this long, then exit 124 (default, and 0: no limit)
 TASK ...         the tasks
