@@ -49,6 +49,7 @@ def test_a_wait_for_any_ends_with_the_first(
         [fast.status["short_id"], "done"],
     )
     assert (late.code, late.stdout) == (124, "")
+    assert late.stderr.endswith(f"\nfix:   codex-tasks wait {slow.id}\n")
     go.touch()
     assert sessions("wait", slow.id).code == 0
 
