@@ -250,12 +250,12 @@ def _settings(
             where, key = f"{path}:{begin + 1}", KEYS.get(name)
             wrong, hint = None, ""
             if key is None:
-                wrong, hint = f"no setting {name!r}", "codex-tasks config lists them"
+                wrong, hint = f"no setting {name!r}", "codex-tasks config"
             elif not key.holds(value):
                 wrong = f"{name}: {_shown(key, value)} is not {key.what}"
             elif is_foreign and not key.may_repository(value):
                 wrong = f"{name}: a repository cannot set it to {_shown(key, value)}"
-                hint = f"{NAME} of the state directory can"
+                hint = f"codex-tasks config {name} VALUE"
             if wrong is not None:
                 message = f"{where}: {wrong}"
                 raise UsageError(message, hint)

@@ -76,8 +76,8 @@ class UnpricedError(UsageError):
     def __init__(self, max_usd: float, reason: str) -> None:
         super().__init__(
             f"--max-usd {max_usd:g}: {reason}",
-            "use --max-tokens, add the price to prices.toml, or name another model with"
-            " --model",
+            "--max-tokens N, or add its price to prices.toml, or name another model:"
+            " --model MODEL",
         )
 
 
@@ -87,8 +87,10 @@ class NoSuchRunError(RunnerError):
     exit_code = 3
     code = "no_such_run"
 
-    def __init__(self, run_id: str, looked_in: str) -> None:
-        super().__init__(f"no run {run_id!r} is known (looked in {looked_in})")
+    def __init__(
+        self, run_id: str, looked_in: str, hint: str = "codex-tasks ls -a"
+    ) -> None:
+        super().__init__(f"no run {run_id!r} is known (looked in {looked_in})", hint)
 
 
 class NotRunError(RunnerError):
@@ -116,7 +118,7 @@ class NoSuchTaskError(RunnerError):
         super().__init__(
             f"no task {text!r}: name one by its short id (4 digits or more), its thread"
             " id (6 or more), a run id or its title",
-            "codex-tasks ls -a lists them",
+            "codex-tasks ls -a",
         )
 
 
@@ -162,7 +164,7 @@ class LedgerFault(RunnerFault):
         self,
         path: Path | str,
         reason: str,
-        hint: str = "set CODEX_RUNNER_HOME to use another state directory",
+        hint: str = "use another state directory: export CODEX_RUNNER_HOME=DIR",
     ) -> None:
         super().__init__(f"cannot use the ledger {path}: {reason}", hint)
         self.reason = reason
@@ -187,7 +189,7 @@ class SessionBusyError(RunnerError):
         self,
         session_id: str,
         holder: str,
-        hint: str = "--wait-for-session waits for its end",
+        hint: str = "wait for its end: --wait-for-session",
         *,
         pid: int | None = None,
     ) -> None:
@@ -205,7 +207,7 @@ class LeftRunningError(SessionBusyError):
 
     def __init__(self, session_id: str, left: str) -> None:
         what = f"session {session_id} has left running: {left}"
-        RunnerError.__init__(self, what, "codex-tasks stop ends them")
+        RunnerError.__init__(self, what, f"codex-tasks stop {session_id}")
 
 
 class QuitWaitsError(SessionBusyError):
@@ -215,7 +217,7 @@ class QuitWaitsError(SessionBusyError):
 
     def __init__(self, name: str, number: int) -> None:
         what = f"task {name} accepts no prompts: a /quit waits (prompt {number})"
-        RunnerError.__init__(self, what, f"codex-tasks stop {name} cancels it")
+        RunnerError.__init__(self, what, f"codex-tasks stop {name}")
 
 
 class NoSlotError(RunnerError):
@@ -241,7 +243,7 @@ class MigrationError(RunnerError):
         super().__init__(
             "this state directory is of the previous version, and runs in it are not"
             f" finished: {', '.join(runs)}",
-            "codex-tasks migrate waits for them, codex-tasks migrate --stop stops them",
+            "codex-tasks migrate, or codex-tasks migrate --stop",
         )
 
 
@@ -278,7 +280,8 @@ class UnmergedError(RunnerError):
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(
-            f"task {name} {why}", "codex-tasks merge merges it, rm --force removes it"
+            f"task {name} {why}",
+            f"codex-tasks merge {name}, or codex-tasks rm --force {name}",
         )
 
 

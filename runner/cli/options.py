@@ -191,7 +191,8 @@ def sandbox_of(found: Values) -> str | None:
     """
     mode: str | None = found.sandbox
     wrong = f"--sandbox: {mode!r} is none of {', '.join(config.SANDBOXES)}"
-    refuse((mode is not None and mode not in config.SANDBOXES, wrong))
+    ways = "--sandbox read-only, or --sandbox workspace-write"
+    refuse((mode is not None and mode not in config.SANDBOXES, wrong, ways))
     return mode
 
 
@@ -281,9 +282,9 @@ def limits_of(found: Values, settings: Config) -> Limits:
 
 
 def whole_number(
-    text: str | None, name: str, what: str, *, least: int = 0
+    text: str | None, name: str, what: str, *, least: int = 0, fix: str = ""
 ) -> int | None:
-    """Read a count; None means all.
+    """Read a count; None means all. `fix` is that of an argument.
 
     Raises:
         UsageError: the text is not a whole number, or below the least.
@@ -295,5 +296,5 @@ def whole_number(
         return None  # above any possible count
     if not is_number or int(text) < least:
         message = f"{name} {text!r} is not a number of {what}, {least} or more"
-        raise UsageError(message)
+        raise UsageError(message, f"{name} {max(least, 1)}" if name[0] == "-" else fix)
     return int(text)

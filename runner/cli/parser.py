@@ -95,11 +95,13 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def error(self, message: str, near: str = "") -> NoReturn:
-        hint = f"{near}{self.prog} --help lists them"
+        hint = f"{near}, or {self.prog} --help" if near else f"{self.prog} --help"
         if message.endswith("expected one argument"):
-            hint = "write a value that starts with - as --option=VALUE"
+            names = message.removeprefix("argument ").partition(":")[0].split("/")
+            name = next((each for each in names if each[:2] == "--"), names[0])
+            hint = f"give it a value: {name}=VALUE"
         elif message.startswith(_MISSING) and not message.startswith(f"{_MISSING}-"):
-            hint += "; put -- before an argument that starts with -"
+            hint += ", or before one that starts with -: --"
         # Of an invalid choice argparse lists all that are valid.
         raise UsageError(message, "" if "invalid choice" in message else hint)
 
@@ -115,9 +117,13 @@ class Parser(argparse.ArgumentParser):
         if {"", _PLAIN}.intersection(arg_strings) and not can_be_empty:
             # An empty variable of a script must not be taken as a value.
             name = "/".join(action.option_strings) or action.metavar
-            hint = ", or leave it out" if action.option_strings else ""
+            hint = f"{self.prog} --help"
+            if words := action.option_strings:
+                word = max(words, key=len)
+                value = action.metavar or "VALUE"
+                hint = f"leave it out, or give it a value: {word} {value}"
             message = f"{name} is empty"
-            raise UsageError(message, f"give it a value{hint}")
+            raise UsageError(message, hint)
         # Python 3.11 drops a `--` that is an option's value (`--task=--`).
         if arg_strings == ["--"] and action.option_strings and action.nargs is None:
             return self._get_value(action, "--")
@@ -167,7 +173,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def meant(word: str, known: Mapping[str, str]) -> str:
-    """Suggest what the user may have meant by a word, before another hint.
+    """Return what the user may have meant by a word, "" for nothing.
 
     Args:
         word: the unknown word.
@@ -175,8 +181,8 @@ def meant(word: str, known: Mapping[str, str]) -> str:
     """
     import difflib  # noqa: PLC0415 - for a mistake alone
 
-    near = difflib.get_close_matches(word.partition("=")[0], known, n=2)
-    return f"did you mean {' or '.join(known[each] for each in near)}? " if near else ""
+    near = difflib.get_close_matches(word.partition("=")[0], known, n=1)
+    return known[near[0]] if near else ""
 
 
 def completion_script(shell: str) -> str:

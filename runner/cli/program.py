@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from runner.config import Config
 
 # Never suggested for a word that is only spelt like them.
+# How like a command a word has to be, and how much of one is its beginning.
+_NEAR, _BEGINNING = 0.75, 3
 _DESTRUCTIVE = (
     "rm",
     "prune",
@@ -138,8 +140,9 @@ class Program(Struct):
 
     def _help(self, words: list[str], settings: Config, output: Output) -> int:
         """Show the help of a command, or the list of all."""
-        if words and words[0] in self.commands:
-            return self._command(words[0], ["--help"], settings, output)
+        known = self.words.get(words[0].lower(), words[0]) if words else ""
+        if (name := known.split()[0] if known else "") in self.commands:
+            return self._command(name, ["--help"], settings, output)
         if words:
             raise self._unknown(words)
         self._show_overview(output)
@@ -151,22 +154,33 @@ class Program(Struct):
         output.lines([fitted(self.overview, _COLUMN)])
 
     def _unknown(self, words: list[str]) -> UsageError:
-        """Say that there is no such command, and which one may be meant.
+        """Say that there is no such command, and which one is meant.
 
-        A command that destroys is suggested only for a word that means it.
+        A command that removes is suggested only for a word that means it.
         """
         import difflib  # noqa: PLC0415 - for a mistake alone
 
-        name, *rest = words
-        known = [each for each in self.commands if each not in _DESTRUCTIVE]
-        meant, near = self.words.get(name.lower()), difflib.get_close_matches
-        found = [meant] if meant else near(name.lower(), known, n=2)
-        way = f"{self.prog} --help lists them"
-        if found:
+        name, rest, known = words[0].lower(), words[1:], [*self.commands, *self.words]
+        begun = [each for each in self.commands if each.startswith(name)]
+        near = begun if len(name) >= _BEGINNING and begun else []
+        near = near or difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+        meant = self.words.get
+        found = meant(name) or next((meant(each, each) for each in near), "")
+        if name not in self.words and found in _DESTRUCTIVE:
+            found = ""
+        way = f"{self.prog} {found or '--help'}"
+        if found and rest:
             from shlex import join  # noqa: PLC0415 - as above
 
-            way = " or ".join(join([self.prog, each, *rest]) for each in found)
-        return UsageError(f"there is no command {name!r}", way)
+            way = f"{way} {join(rest)}"
+        elif found in self.commands:
+            table = read_table(self.load(found).options)
+            needed = (
+                o.value for o in table if not o.words and "(default" not in o.told
+            )
+            said = ('"PROMPT"' if each == "PROMPT" else each for each in needed)
+            way = " ".join((way, *said))
+        return UsageError(f"there is no command {words[0]!r}", way)
 
     def load(self, name: str) -> Command:
         """Load a command."""

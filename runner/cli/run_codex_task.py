@@ -253,6 +253,7 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
         (
             found.repo is None and not found.doctor,
             "--repo DIR is required: the directory that Codex works in",
+            "name a directory: --repo DIR",
         ),
     )
     repo, extra = found.repo, tuple(argv[end + 1 :])

@@ -39,9 +39,9 @@ _LOG_BYTES = 16 << 20
 _KIND = 0xFF  # the low byte of an error's code
 _REFUSALS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-RESTORES = "codex-tasks verify --repair restores it"
-OLD_RESTORES = "run codex-tasks verify --repair of version 0.2, which wrote it"
-ELSEWHERE = "set CODEX_RUNNER_HOME to use another state directory"
+RESTORES = "codex-tasks verify --repair"
+OLD_RESTORES = f"with version 0.2, which wrote it: {RESTORES}"
+ELSEWHERE = "use another state directory: export CODEX_RUNNER_HOME=DIR"
 
 
 class Database:
@@ -255,7 +255,7 @@ def connect(path: Path) -> sqlite3.Connection:
     db.close()
     if version > SCHEMA:
         reason = f"it was created by a newer version (schema {version})"
-        raise LedgerFault(path, reason, f"update this version, or: {ELSEWHERE}")
+        raise LedgerFault(path, reason, f"update this version, or {ELSEWHERE}")
     raise LedgerFault(path, "it is no ledger", RESTORES)
 
 

@@ -151,10 +151,17 @@ def retry(
         if row is None or state not in {"failed", "canceled"}:
             what = "does not exist" if state is None else f"is {state}"
             message = f"prompt {prompt} {what}: only one that has failed can be retried"
-            raise RefusedPromptError(message)
+            fix = "codex-tasks queue"
+            if row is not None:
+                name = ledger.sessions.get(row["session"]).name
+                fix = f"codex-tasks status {name}"
+                if state == "done":
+                    fix = f'codex-tasks send {name} "PROMPT"'
+            raise RefusedPromptError(message, fix)
         if row["archived_at"] is not None:
             message = f"prompt {prompt}: its task is ARCHIVED"
-            raise RefusedPromptError(message, "codex-tasks unarchive")
+            name = ledger.sessions.get(row["session"]).name
+            raise RefusedPromptError(message, f"codex-tasks unarchive {name}")
         todo, revived = [prompt], []
         for number in todo:  # it grows
             reason = _revive(ledger, number, text_of)
@@ -207,7 +214,7 @@ def _waiting(ledger: Ledger, prompt: int) -> sqlite3.Row:
         what = "does not exist" if state is None else f"is {state}"
         what = "is reserved for a waiting run" if state == "queued" else what
         message = f"prompt {prompt} {what}: only a waiting one can be changed"
-        raise RefusedPromptError(message)
+        raise RefusedPromptError(message, "codex-tasks queue")
     return row
 
 

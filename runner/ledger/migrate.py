@@ -159,7 +159,7 @@ def _begin(
         if version > CLOSED:
             reason = f"it was created by a newer version (schema {version})"
             raise LedgerFault(
-                path, reason, f"update this version, or: {database.ELSEWHERE}"
+                path, reason, f"update this version, or {database.ELSEWHERE}"
             )
         if is_empty and next(path.parent.glob("*/runs"), None) is not None:
             reason = "it is empty, and there are runs"
@@ -187,7 +187,7 @@ def _save(path: Path) -> None:
             f"to migrate it {needed // _MEGABYTE} MB are needed on its disk, and"
             f" {free // _MEGABYTE} MB are free"
         )
-        raise LedgerFault(path, reason, "make room")
+        raise LedgerFault(path, reason, "make room there, then: codex-tasks migrate")
     saved = path.with_name(database.OLD_BACKUP)
     copy = path.with_name(f"{saved.name}.new")
     database.copy_database(path, copy)
@@ -220,7 +220,7 @@ def _build(index: Path, path: Path, hold: str | None = None) -> None:
         db.execute(waiting, (hold,))
         if broken := db.execute("pragma main.foreign_key_check").fetchall():
             reason = f"its rows would refer to nothing: {[*map(tuple, broken[:3])]}"
-            raise LedgerFault(path, reason, "runs.db stays as it is")
+            raise LedgerFault(path, f"{reason}: runs.db stays as it is")
         db.execute("commit")
     database.use_log(path)
     files.sync(path)
@@ -266,11 +266,8 @@ def _put_in_place(state_home: Path) -> None:
     except FileNotFoundError as error:
         if os.path.lexists(final):
             return
-        fix = f"codex-tasks verify --repair migrates {database.OLD_BACKUP} again"
-        if (state_home / BEGUN).exists():
-            fix = "codex-tasks restore ends what it has begun"
-        elif (state_home / database.BACKUP).exists():
-            fix = f"codex-tasks verify --repair restores {database.BACKUP}"
+        is_begun = (state_home / BEGUN).exists()
+        fix = "codex-tasks restore" if is_begun else database.RESTORES
         reason = f"{database.OLD} was migrated to it, and it is missing"
         raise LedgerFault(final, reason, fix) from error
     except OSError as error:

@@ -48,14 +48,17 @@ class RunsAtWorkError(RunnerError):
 
     def __init__(self, runs: list[str]) -> None:
         message = f"runs are unfinished: {', '.join(runs)}"
-        super().__init__(message, "codex-tasks stop -a ends them")
+        super().__init__(message, "codex-tasks stop -a")
 
 
 class NothingToRestoreError(RunnerError):
     """Refuse a state directory that was not migrated, or is already restored."""
 
     def __init__(self, state_home: Path) -> None:
-        super().__init__(f"{state_home} was not migrated, or has been restored already")
+        super().__init__(
+            f"{state_home} was not migrated, or has been restored already",
+            database.ELSEWHERE,
+        )
 
 
 def restore(state_home: Path) -> Restored:
@@ -95,7 +98,7 @@ def _alone(path: Path) -> Iterator[sqlite3.Connection]:
             db.execute("pragma journal_mode = delete")
             db.execute("begin exclusive")
         except sqlite3.OperationalError as error:
-            fix = "try again when no other command uses it"
+            fix = "when no other command uses it: codex-tasks restore"
             raise LedgerFault(path, str(error), fix) from error
         try:
             yield db

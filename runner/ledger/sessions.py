@@ -286,7 +286,7 @@ class Sessions:
             self._refuse_exported(session)
             now = self.get(session.key)
             if if_unchanged and now.updated_at != session.updated_at:
-                raise SessionBusyError(now.short_id, now.last_run or "?", _CHANGED)
+                raise ChangedError(now.short_id)
             self._refuse_open(session)
             remove_exports(now)
             self._db.change("remove_session", session=session.key)
@@ -355,7 +355,7 @@ class Sessions:
 
     def _refuse_open(self, session: Session) -> None:
         """Refuse to archive a session with an unfinished run or a waiting prompt."""
-        now, fix = self.get(session.key), "codex-tasks stop ends it"
+        now, fix = self.get(session.key), f"codex-tasks stop {session.short_id}"
         if now.last_run is not None and now.outcome is None:
             raise SessionBusyError(now.short_id, now.last_run, fix)
         if now.waiting:
@@ -376,11 +376,16 @@ class PromptsWaitError(SessionBusyError):
 
     def __init__(self, name: str, count: int, *, puts_away: bool = False) -> None:
         message = f"prompts wait for session {name} ({count})"
-        hint = "--wait-for-session waits for them, codex-tasks stop cancels them"
+        hint = f'codex-tasks send --queue {name} "PROMPT", or wait: --wait-for-session'
         if puts_away:
             message = f"task {name} has prompts waiting ({count})"
-            hint = "codex-tasks stop cancels them, send delivers them"
+            hint = f"codex-tasks queue {name}, or codex-tasks stop {name}"
         RunnerError.__init__(self, message, hint)
 
 
-_CHANGED = "it has changed since it was listed"
+class ChangedError(SessionBusyError):
+    """Refuse to remove what is no longer as it was listed."""
+
+    def __init__(self, name: str) -> None:
+        message = f"session {name} has changed since it was listed"
+        RunnerError.__init__(self, message, f"codex-tasks status {name}")

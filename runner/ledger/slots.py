@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # A run may be started inside a run, and so on, up to this depth.
 DEEPEST = 3
-_FIX = "--wait-for-slot waits, --queue of codex-tasks adds it to the queue"
+# Of a new run; `send` has its own.
+FIX = '--wait-for-slot, or codex-tasks start --queue "PROMPT"'
 
 
 class Slots(Struct, kw_only=False):
@@ -65,15 +66,17 @@ def refusal(ledger: Ledger, session: int, request: RunRequest) -> NoSlotError | 
     where = f" of group {row['name']}" if row["name"] else ""
     word = row["word"]
     if word == "pause" and row["slots"] != 0:
-        return NoSlotError("the queue is paused", f"codex-tasks resume; {_FIX}")
+        return NoSlotError("the queue is paused", f"codex-tasks resume, {FIX}")
     told = {
-        "pause": f"there are 0 slots{where}: codex-tasks slots N sets another number",
+        "pause": f"there are 0 slots{where}",
         "slot": f"{row['slots']} of {row['slots']} slots{where} are taken",
         "rate": f"{row['rate']} starts per minute{where}: wait until {row['until']}",
         "budget": f"today's budget is spent ({money(row['spent'])} of"
         f" {money(row['budget'] or 0)}): wait until {row['until']}",
     }
-    return NoSlotError(told[word], _FIX)
+    group = f" --group {row['name']}" if row["name"] else ""
+    way = f"codex-tasks slots N{group}, {FIX}" if word == "pause" else FIX
+    return NoSlotError(told[word], way)
 
 
 def limits(ledger: Ledger) -> list[Slots]:

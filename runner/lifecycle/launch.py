@@ -258,7 +258,7 @@ def _create_files(spec: Spec, prompt: bytes, settings: Config, undo: ExitStack) 
     home, paths = settings.state_home, files_of(spec)
     own, head = own_directory(home, spec.run_id), b""
     if spec.is_flat:
-        files.make_directory(paths.directory, "--log-dir names another directory")
+        files.make_directory(paths.directory, "name another directory: --log-dir DIR")
         lines = visible(text([*header(spec), ""])) + preamble(spec, settings) + "\n"
         head = lines.encode(errors="backslashreplace")
     made = [owner_of(home, spec.run_id)]

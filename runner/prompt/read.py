@@ -20,12 +20,13 @@ STDIN = "-"
 _HIDDEN = b"(prompt)"
 
 
-def from_text(text: str, name: str) -> bytes:
+def from_text(text: str, name: str, fix: str = "") -> bytes:
     """Return the prompt of a command line; `-` reads standard input.
 
     Args:
         text: the prompt, or `-`.
         name: the argument that it comes from, for messages.
+        fix: what can be typed instead of an empty one.
 
     Raises:
         UsageError: it is empty or no UTF-8, or standard input cannot be read.
@@ -34,7 +35,7 @@ def from_text(text: str, name: str) -> bytes:
         prompt = os.fsencode(text)
         # Any user sees the arguments of a command, which may run for hours.
         show_as(lambda words: [_hidden(word, prompt) for word in words])
-        return _checked(prompt, name)
+        return _checked(prompt, name, fix)
     if sys.stdin is None:
         message = f"{name} -: standard input is closed"
         raise UsageError(message)
@@ -43,7 +44,7 @@ def from_text(text: str, name: str) -> bytes:
     except OSError as error:
         message = f"{name} -: standard input cannot be read: {error.strerror}"
         raise UsageError(message) from error
-    return _checked(prompt, f"{name} - (standard input)")
+    return _checked(prompt, f"{name} - (standard input)", fix)
 
 
 def from_file(path: str, name: str) -> bytes:
@@ -79,10 +80,10 @@ def _hidden(word: bytes, prompt: bytes) -> bytes:
     return word
 
 
-def _checked(prompt: bytes, source: str) -> bytes:
+def _checked(prompt: bytes, source: str, fix: str = "") -> bytes:
     if not prompt.strip():
         message = f"{source} is empty: a prompt is required"
-        raise UsageError(message)
+        raise UsageError(message, fix)
     if len(prompt) > _MOST_BYTES:
         message = f"{source} is longer than 1,048,576 characters: Codex refuses it"
         raise UsageError(message)

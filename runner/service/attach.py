@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from runner.ledger.ledger import Ledger
     from runner.ledger.sessions import Session
 
-_FIX = "codex-tasks log -f follows it"
-
 
 class Interface(Struct):
     """Hold the command line of Codex's interface, where it works, and its home."""
@@ -43,20 +41,21 @@ def interface_of(session: Session, ledger: Ledger, settings: Config) -> Interfac
         ArchivedError: it is archived.
         RunnerFault: there is no Codex.
     """
+    name = session.short_id
     ledger.sessions.refuse_archived(session.key)
     if (holder := ledger.queue.holder(session.key)) is not None:
-        raise SessionBusyError(session.short_id, holder, _FIX)
+        raise SessionBusyError(name, holder, f"codex-tasks log -f {name}")
     if waiting := ledger.queue.waiting(session.key):
         raise PromptsWaitError(session.short_id, len(waiting), puts_away=True)
     request = next_request(session, b"", settings)
     codex, thread = request.codex, request.thread or ""
     pid = writer_of(Path(request.codex_home), thread)
     if pid is not None:
-        raise SessionBusyError(session.short_id, "", pid=pid)
+        raise SessionBusyError(name, "", f"codex-tasks log {name}", pid=pid)
     program = which(codex.bin, settings.search_path)
     if program is None:
         message = f"codex binary not found: {codex.bin}"
-        raise RunnerFault(message)
+        raise RunnerFault(message, "codex-tasks doctor")
     return Interface(
         argv=(program, *interface_argv(codex, request.repo, thread)[1:]),
         directory=request.repo,

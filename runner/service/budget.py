@@ -49,5 +49,7 @@ def set_per_day(text: str, ledger: Ledger) -> None:
         usd = math.nan
     if usd is not None and not 0 <= usd < math.inf:
         message = f"USD-PER-DAY {text!r}: a number of US dollars from 0, or {NONE}"
-        raise UsageError(message)
+        raise UsageError(
+            message, f"codex-tasks budget 20, or codex-tasks budget {NONE}"
+        )
     ledger.write("set_budget", usd=usd)

@@ -63,7 +63,7 @@ class NoSnapshotError(RunnerError):
     def __init__(self, run: Run, why: str) -> None:
         super().__init__(
             f"there is no snapshot of run {run.run_id}: {why}",
-            "use --worktree: a worktree has the changes of its task alone",
+            f'for what comes: codex-tasks send --worktree {run.run_id} "PROMPT"',
         )
 
 

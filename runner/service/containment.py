@@ -131,7 +131,7 @@ def enter_scope(words: Sequence[str], settings: Config) -> NoReturn:
     manager = _ROOT / (runtime if number else "run").lstrip("/") / "systemd/private"
     if program is None or not manager.exists():
         why = f"there is no {manager}" if program else "no systemd-run"
-        fix = f"{_LINGER} starts a user's" if program else ""
+        fix = _LINGER if program else f"leave out {SCOPE}"
         message = f"{SCOPE} needs systemd: {why}"
         raise UsageError(message, fix)
     # A service has not got the variable by which the manager of a user is found.

@@ -91,7 +91,7 @@ class UnfinishedError(SessionBusyError):
 
     def __init__(self, count: int) -> None:
         why = f"tasks that run or have waiting prompts: {count}"
-        RunnerError.__init__(self, why, "codex-tasks stop -a ends them")
+        RunnerError.__init__(self, why, "codex-tasks stop -a")
 
 
 def purge(settings: Config, *, is_wanted: bool) -> list[str]:

@@ -83,7 +83,7 @@ def take_in(
         place = Path(each).absolute()
         if not (files.is_directory(place) or files.is_regular(place)):
             message = f"DIR {each}: not a directory, and not a rollout file"
-            raise UsageError(message)
+            raise UsageError(message, "codex-tasks import --dry-run")
     yield from Import(ledger, settings, wish).run(places)
 
 

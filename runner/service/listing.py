@@ -293,7 +293,7 @@ def ordered(found: Sequence[Line], key: str | None) -> list[Line]:
     name, is_reversed = key.removeprefix("-"), key.startswith("-")
     if name not in _KEYS:
         message = f"--sort {key}: one of {', '.join(_KEYS)}, or -KEY"
-        raise UsageError(message)
+        raise UsageError(message, "codex-tasks ls --sort cost, or codex-tasks ls")
     return sorted(found, key=_KEYS[name], reverse=is_reversed)
 
 

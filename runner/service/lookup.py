@@ -92,7 +92,7 @@ def find(text: str, ledger: Ledger) -> Session:
             for each in found
         )
         message = f"{text!r} matches several tasks: {shown}"
-        raise UsageError(message, "give more of the id")
+        raise UsageError(message, "give more of the id, from: codex-tasks ls -a")
     # An older tool gave its tasks ids of its own.
     old_id = uuid(wanted)
     was = ledger.sessions.imported_as(old_id) if old_id else None
@@ -119,7 +119,8 @@ def find_run(run_id: str, log_dir: Path, ledger: Ledger, settings: Config) -> Ru
         meta = RunFiles(log_dir, RunId(run_id), is_flat=True).meta
         if files.status(meta) is None or not (adopted := adopt(meta, ledger)):
             looked_in = f"{ledger.path} and {log_dir}"
-            raise UnknownRunError(run_id, looked_in) from None
+            fix = "codex-tasks ls -a, or parse_codex_run --log FILE"
+            raise UnknownRunError(run_id, looked_in, fix) from None
         run = adopted
     return reconcile_run(run, ledger, settings)
 

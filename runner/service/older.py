@@ -162,7 +162,8 @@ class OlderTasks(MemoryLedger):
     def _idle(self, session: Session) -> History:
         task = self.histories[session.key]
         if task.holder is not None:
-            fix = "codex-tasks stop ends it, status --wait waits for its end"
+            name = session.name
+            fix = f"codex-tasks status --wait {name}, or codex-tasks stop {name}"
             pid = task.holder.process.pid
             raise SessionBusyError(session.name, "", fix, pid=pid)
         return task
@@ -174,7 +175,7 @@ class OlderTasks(MemoryLedger):
         threads = (rollouts_of(each, session.name) for each in (here, home))
         if config is not None and [bool(each) for each in threads] == [False, True]:
             message = f"task {session.name} was started with --config-file {config}"
-            fix = f"codex-tasks import {place} {home} imports it for that home"
+            fix = f"codex-tasks import {place} {home}"
             raise RunnerFault(message, fix)
 
     def add(self, task: History, *, is_counted: bool) -> None:

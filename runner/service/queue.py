@@ -180,7 +180,7 @@ def when(text: str | None, option: str, now: datetime) -> str | None:
         return iso(at.astimezone(clock.at(0).tzinfo))
     except (OverflowError, ValueError) as error:
         message = f"{option} {text!r} is neither an instant, a local time nor a delay"
-        fix = "such as 2026-11-30T22:00Z, 2026-11-30T22:00, +90m, +2h, +1d"
+        fix = f"{option} 2026-11-30T22:00, or {option} +90m"
         raise UsageError(message, fix) from error
 
 
@@ -261,7 +261,8 @@ def deliver(
     waiting = ledger.queue.waiting(session.key)
     if not waiting:
         message = f"task {session.name} has no waiting prompt"
-        raise RefusedPromptError(message)
+        fix = f'codex-tasks send {session.name} "PROMPT"'
+        raise RefusedPromptError(message, fix)
     home = Path(session.home or settings.codex_home)
     has_login = files.status(home / "auth.json") is not None
     optional = KEYS if has_login else ()
@@ -271,7 +272,7 @@ def deliver(
         message = (
             f"task {session.name}: {', '.join(gone)} of its sender is not set here"
         )
-        raise RefusedPromptError(message)
+        raise RefusedPromptError(message, f"export {gone[0]}=VALUE")
     for name in changed:
         note(f"{name} is not what its sender had; this one is used")
     if changed:
@@ -285,7 +286,7 @@ def deliver(
     first = ledger.queue.head(session.key)
     if first is not None and first.id == waiting[0].id:
         message = f"prompt {first.id} waits still: {first.detail or first.word}"
-        raise NoSlotError(message)
+        raise NoSlotError(message, f"codex-tasks queue {session.name}")
     return None
 
 

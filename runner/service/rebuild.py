@@ -72,7 +72,8 @@ def alone(home: Path) -> Iterator[None]:
     """
     if (lock := take(home, flags=os.O_RDONLY, must_exist=True)) is None:
         reason = "another verify --repair is running"
-        raise LedgerFault(home / database.NAME, reason, "wait for its end")
+        fix = f"when it has ended: {database.RESTORES}"
+        raise LedgerFault(home / database.NAME, reason, fix)
     try:
         yield
     finally:

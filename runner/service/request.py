@@ -70,11 +70,13 @@ def read_prompt(words: RunWords) -> bytes:
     if words.task_file is not None:
         return _refuse_quit(read.from_file(words.task_file, "--task-file"))
     if words.task is not None:
-        return _refuse_quit(read.from_text(words.task, "--task"))
+        return _refuse_quit(
+            read.from_text(words.task, "--task", '--task "Fix the failing test"')
+        )
     if words.resume is not None:
         return read.from_text(words.continue_prompt, "--continue-prompt")
     message = "a prompt is required: --task TEXT, --task - or --task-file FILE"
-    raise UsageError(message)
+    raise UsageError(message, '--task "Fix the failing test"')
 
 
 def _refuse_quit(prompt: bytes) -> bytes:
@@ -139,7 +141,7 @@ def _directory(path: str, flag: str, *, may_be_made: bool = True) -> Path:
     is_missing = may_be_made and path and not os.path.lexists(path)
     if not is_missing and not os.path.isdir(path):  # noqa: PTH112 - is_dir raises where a right is missing
         message = f"{flag} {path}: not a directory"
-        raise UsageError(message)
+        raise UsageError(message, f"name a directory: {flag} DIR")
     return Path(path).absolute()
 
 
@@ -210,14 +212,14 @@ def _report(report: Report) -> Report:
     json_out = _place(report.json_out, "--json-out")
     if json_out is not None and not _can_be_written(json_out):
         cause = OSError(errno.EACCES, os.strerror(errno.EACCES))
-        raise FileFault("write", json_out, cause, "--json-out names another file")
+        raise FileFault("write", json_out, cause, "name another file: --json-out FILE")
     stream = _place(report.event_stream, "--event-stream")
     if stream is not None and (stream.exists() or not _can_be_written(stream)):
         # Check by opening it; the run creates a file that does not exist yet.
         try:
             files.append(stream, b"", is_own=False)
         except FileFault as error:
-            fix = "--event-stream names another file"
+            fix = "name another file: --event-stream FILE"
             raise RunnerFault(error.message, fix) from error
     return replace(
         report,
@@ -232,11 +234,11 @@ def _place(text: str | None, option: str) -> Path | None:
         return None
     path = Path(text).absolute()
     if str(path).startswith(_PER_PROCESS):
-        message = f"{option} {text}: a stream of this process, name a file"
-        fix = "standard output has summary_json= already"
-        raise UsageError(message, fix if option == "--json-out" else "")
+        what = ", which has summary_json= already" if option == "--json-out" else ""
+        message = f"{option} {text}: a stream of this process{what}"
+        raise UsageError(message, f"name a file: {option} FILE")
     refuse_directory(text, option)
-    files.make_directory(path.parent, f"{option} names another path")
+    files.make_directory(path.parent, f"name another path: {option} PATH")
     return path
 
 
@@ -272,10 +274,10 @@ def working_directory(text: str, *, may_make: bool = False) -> str:
             return str(path.resolve())
     except OSError as error:
         what = "make the directory" if may_make else "look at"
-        fix = f"{option} names another directory"
+        fix = f"name another directory: {option} DIR"
         raise FileFault(what, path, error, fix) from error
     message = f"{option} {text}: not a directory"
-    raise UsageError(message)
+    raise UsageError(message, f"name a directory: {option} DIR")
 
 
 def refuse_directory(text: str, option: str) -> None:

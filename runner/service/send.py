@@ -6,11 +6,13 @@ from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock, config
 from runner.errors import (
+    NoSlotError,
     RunnerError,
     RunnerFault,
     SessionBusyError,
 )
 from runner.exports import queue_files
+from runner.ledger import slots
 from runner.ledger.prompts import PromptOptions
 from runner.ledger.sessions import PromptsWaitError
 from runner.ledger.settings import OwnSettings, read_own
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
     from runner.ledger.sessions import Session
     from runner.lifecycle.launch import Started
 
-_FIX = "--queue adds the prompt to its queue"
+
+def _queueing(name: str) -> str:
+    return f'codex-tasks send --queue {name} "PROMPT"'
 
 
 class Sent(Struct):
@@ -55,7 +59,7 @@ class OvertakingError(SessionBusyError):
             self,
             f"task {name} has waiting prompts ({waiting}): run {holder} delivers the"
             " first now, and this prompt was not sent",
-            "--queue adds it to the queue",
+            _queueing(name),
         )
 
 
@@ -88,7 +92,10 @@ def send(
         raise
     except SessionBusyError as error:
         name, holder = session.short_id, error.holder
-        raise SessionBusyError(name, holder, _FIX, pid=error.pid) from error
+        raise SessionBusyError(name, holder, _queueing(name), pid=error.pid) from error
+    except NoSlotError as error:
+        fix = error.hint.replace(slots.FIX, _queueing(session.short_id))
+        raise NoSlotError(error.message, fix) from error
     return launched(started, ledger, settings, warn)
 
 
@@ -173,7 +180,8 @@ def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> No
     holder = ledger.queue.holder(session.key)
     if holder is not None:
         ledger.queue.refuse_after_quit(session.key)
-        raise SessionBusyError(session.short_id, holder, _FIX)
+        name = session.short_id
+        raise SessionBusyError(name, holder, _queueing(name))
     if session.waiting and ledger.queue.waiting(session.key):
         raise PromptsWaitError(session.short_id, session.waiting)
 

@@ -65,7 +65,7 @@ class ElsewhereError(RunnerFault):
     def __init__(self, run: Run, where: str) -> None:
         super().__init__(
             f"run {run.run_id} cannot be ended here: {where}",
-            "stop it there; if that machine is gone: codex-tasks stop --gone",
+            f"stop it there; if that is gone: codex-tasks stop --gone {run.run_id}",
         )
 
 

@@ -131,4 +131,4 @@ def instant(text: str, now: datetime) -> datetime:
     except ValueError:
         pass  # a 31st of February
     message = f"--since {text!r} is neither a date, an instant nor an age"
-    raise UsageError(message, "such as 2026-11-01, 2026-11-01T08:00:00Z, 90m, 12h, 30d")
+    raise UsageError(message, "--since 2026-11-01, --since 90m, or --since 30d")

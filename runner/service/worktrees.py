@@ -34,7 +34,6 @@ _SHOWN = 3
 _SUBJECT_LENGTH = 72
 _OURS = "codex-tasks"
 _WHO = ("AUTHOR", "COMMITTER")
-_WAITS = "codex-tasks status --wait waits for its end"
 _CHANGED = ("status", "--porcelain", "-z", "--no-renames")
 _AGREES = ("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z")
 
@@ -66,9 +65,8 @@ def check(
     try:
         top, _ = refs_of(git, ref or "HEAD")
     except (GitError, NoWorktreeError) as error:
-        fix = "without --worktree Codex works in the directory itself"
         message = f"--worktree: {directory}: {error}"
-        raise UsageError(message, fix) from error
+        raise UsageError(message, "leave out --worktree") from error
     if changed := _changed(git):
         warn(f"not in the worktree: uncommitted changes in {top}: {_few(changed)}")
 
@@ -91,7 +89,8 @@ def merge(session: Session, ledger: Ledger, settings: Config) -> Merged | None:
     worktree = ledger.sessions.worktree(session.key)
     if worktree is None:
         message = f"task {session.name} has no worktree"
-        raise NoWorktreeError(message, "start --worktree and send --worktree make one")
+        fix = f'codex-tasks send --worktree {session.name} "PROMPT"'
+        raise NoWorktreeError(message, fix)
     theirs = _identified(git_in(worktree.repo, settings.environment))
     branch = theirs.asked("symbolic-ref", "--quiet", "--short", "HEAD")
     if branch is None:
@@ -144,7 +143,8 @@ def removing(
 
 def _refuse_busy(session: Session, ledger: Ledger) -> None:
     if holder := ledger.queue.holder(session.key):
-        raise SessionBusyError(session.short_id, holder, _WAITS)
+        fix = f"codex-tasks status --wait {session.short_id}"
+        raise SessionBusyError(session.short_id, holder, fix)
     if session.waiting:
         raise PromptsWaitError(session.short_id, session.waiting, puts_away=True)
 
@@ -200,13 +200,13 @@ def _merged_tree(theirs: Git, tip: str, branch: str) -> str:
     """Merge without touching a file, and return the tree; refuse what would clash."""
     if theirs.place("MERGE_HEAD").exists():
         message = f"{theirs.directory}: a merge is not finished"
-        raise MergeError(message, "git merge --abort, or commit it")
+        raise MergeError(message, "git merge --abort, or git commit")
     done = theirs.ended(*_AGREES, "HEAD", tip)
     tree, *names = (os.fsdecode(each) for each in done.output.split(b"\0"))
     if done.exit_code == 1:
         what = f"it conflicts with {branch} in {_few([n for n in names if n])}"
         message = f"{what}: nothing is merged"
-        raise MergeError(message, f"git merge {tip[:12]} lets you solve it")
+        raise MergeError(message, f"git merge {tip[:12]}")
     if done.exit_code:
         raise GitError("merge-tree (of git 2.38 or newer)", done.errors)
     wanted = theirs.names("diff", "--name-only", "--no-renames", "-z", "HEAD", tree)
@@ -216,7 +216,7 @@ def _merged_tree(theirs: Git, tip: str, branch: str) -> str:
             f"uncommitted changes in {theirs.directory} would be overwritten:"
             f" {_few(clash)}"
         )
-        raise MergeError(message, "commit or stash them first")
+        raise MergeError(message, "git stash -u, or git commit")
     return tree
 
 

@@ -113,7 +113,7 @@ def test_a_model_without_a_price_is_refused_before_the_launch(
     ended = codex("--max-usd", "1", "--model", "gpt-nobody", "--task", "say: hi")
 
     told = "--max-usd 1: no price for the model 'gpt-nobody'"
-    assert is_refused(ended, 2, told, "fix:   use --max-tokens, "), ended
+    assert is_refused(ended, 2, told, "fix:   --max-tokens N, or "), ended
     assert not codex.all
 
 

@@ -148,7 +148,7 @@ def test_a_second_run_on_a_session_is_refused_with_the_holder_s_id(
 
     refused = codex("--resume", first.fields["codex_session_id"].upper())
 
-    fix = "fix:   --wait-for-session waits for its end"
+    fix = "fix:   wait for its end: --wait-for-session"
     assert is_refused(refused, BUSY, files.run_id, fix), refused
     assert time.monotonic() - began < 5
     go.touch()

@@ -27,7 +27,7 @@ def test_run_codex_task_keeps_out_of_a_session_that_is_at_work(
     go.touch()
     ended = waiting.wait()
 
-    fix = "fix:   --wait-for-session waits for its end"
+    fix = "fix:   wait for its end: --wait-for-session"
     assert is_refused(refused, BUSY, holder.run_id, fix), refused
     assert status["state"] == "RUNNING"
     assert ended.code == 0
@@ -60,7 +60,9 @@ def test_codex_tasks_keeps_out_of_a_session_that_run_codex_task_holds(
     go.touch()
     ended = begun.wait()
 
-    assert is_refused(refused, BUSY, holder.run_id, "fix:   --queue"), refused
+    assert is_refused(
+        refused, BUSY, holder.run_id, "fix:   codex-tasks send --queue "
+    ), refused
     assert queued.code == 0
     assert (status["state"], status["queue"]) == ("RUNNING", 1)
     assert status["last_run"] == holder.run_id

@@ -153,7 +153,7 @@ def test_a_model_or_tier_without_a_price_is_refused(
 ) -> None:
     (tmp_path / "config.toml").write_text(text)
 
-    with pytest.raises(UnpricedError, match=r"use --max-tokens.*prices\.toml.*--model"):
+    with pytest.raises(UnpricedError, match=r"--max-tokens N.*prices\.toml.*--model"):
         budgets.refuse_unpriced(1.0, codex(**options), tmp_path, settings(tmp_path))
 
 

@@ -19,6 +19,8 @@ from runner.cli.output import Output
 from runner.cli.schemas import main as write_schemas
 from runner.config import Config
 from runner.errors import FileFault, RunnerError, UsageError
+from runner.ledger import database
+from runner.ledger.sessions import PromptsWaitError
 
 _NO_TASK = ("attach", "deliver", "diff", "log", "merge", "result", "retry")
 _NO_TASKS = ("archive", "pause", "resume", "rm", "status", "stop", "unarchive", "wait")
@@ -149,7 +151,7 @@ def test_a_wrong_option_of_each_command_is_an_object(
     told, _ = _said(capfd)
     assert told["code"] == "usage"
     assert "--no-such-option" in told["message"]
-    assert told["hint"] == f"{program} {command} --help lists them"
+    assert told["hint"] == f"{program} {command} --help"
 
 
 @pytest.mark.parametrize(("program", "command"), _NAMING)
@@ -164,7 +166,7 @@ def test_an_unknown_task_of_each_command_is_an_object(
     told = json.loads(out)
     error = told["error"] if "error" in told else told["errors"][0]
     assert error["code"] == "no_such_task"
-    assert error["hint"] == f"{_LISTED[program]} lists them"
+    assert error["hint"] == _LISTED[program]
     assert err.startswith(f"error: no {_THINGS[program]} '0a1b2c3d'")
 
 
@@ -180,3 +182,33 @@ def test_an_unknown_command_is_an_object(
     assert told["message"] == f"there is no command {word!r}"
     assert told["hint"] == f"{program} {command} --json 'x y'"
     assert lines[1] == f"fix:   {program} {command} --json 'x y'"
+
+
+# What a line after `fix:` begins with, or ends in after a colon.
+TYPED = re.compile(
+    r"(.*: )?(codex-tasks|run_codex_task|parse_codex_run|export|git|-+[a-z])[^:]*"
+)
+
+
+def test_a_fix_can_be_typed() -> None:
+    fault = OSError(1, "no")
+    found = [
+        errors.UnpricedError(2, "there is no price"),
+        errors.NoSuchTaskError("x"),
+        errors.NotRunError("0a1b"),
+        errors.LedgerFault("x", "it is locked"),
+        errors.SessionBusyError("0a1b", "a run"),
+        errors.LeftRunningError("0a1b", "sleep"),
+        errors.QuitWaitsError("0a1b", 3),
+        errors.MigrationError(["a run"]),
+        errors.ArchivedError("0a1b"),
+        errors.UnmergedError("0a1b", "is not merged"),
+        PromptsWaitError("0a1b", 2),
+        PromptsWaitError("0a1b", 2, puts_away=True),
+        database.fault(Path("x"), fault),
+        database.fault(Path("/"), fault),
+    ]
+
+    for error in found:
+        assert TYPED.fullmatch(error.hint), error
+        assert str(error) == f"{error.message} ({error.hint})"

@@ -43,7 +43,9 @@ def test_no_ledger_is_made_on_a_network_file_system(
         Ledger(tmp_path / "state")
 
     assert f"{kind} is a network file system" in str(caught.value)
-    assert "set CODEX_RUNNER_HOME to use another state directory" in str(caught.value)
+    assert "use another state directory: export CODEX_RUNNER_HOME=DIR" in str(
+        caught.value
+    )
     assert not (tmp_path / "state" / database.NAME).exists()
 
 

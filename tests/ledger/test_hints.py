@@ -21,7 +21,7 @@ from runner.service import disk, doctor, migrate
 from runner.service.verify import verify
 
 LOG = __file__
-ELSEWHERE = "set CODEX_RUNNER_HOME to use another state directory"
+ELSEWHERE = "use another state directory: export CODEX_RUNNER_HOME=DIR"
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_ledger_that_is_not_there_is_named_once_with_one_fix(
 
     path = ours.state_home / NAME
     assert detail == f"cannot use the ledger {path}: {reason}"
-    assert fix == "codex-tasks verify --repair restores it"
+    assert fix == "codex-tasks verify --repair"
     assert told == f"ledger {path}: {reason} (verify --repair fixes it)\n"
 
 

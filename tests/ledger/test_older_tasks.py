@@ -223,7 +223,7 @@ def test_a_task_of_another_home_is_not_resumed_in_this_one(
 
     _, err = tasks("send", DAMAGED, "more", code=1)
 
-    fix = f"codex-tasks import {place} {other} imports it for that home"
+    fix = f"codex-tasks import {place} {other}"
     assert err.splitlines()[-1] == f"fix:   {fix}"
     assert not (tasks.home / "runs").exists()
     tasks("import", str(place), str(other))
@@ -279,7 +279,7 @@ def test_nothing_is_imported_that_is_running(
         _, err = tasks(*words, code=75)
         error, fix = err.splitlines()
         assert error.endswith(f"another program writes it, pid {os.getpid()}")
-        assert fix.startswith("fix:   codex-tasks stop ends it")
+        assert fix.startswith("fix:   codex-tasks status --wait ")
     assert f"running (pid {os.getpid()}): import it after" in tasks("import", code=1)[1]
     assert tasks("archive", "-a")[0].startswith(f"Skipping task {DONE} (RUNNING).")
     tasks("status", "--wait", "--timeout", "0.2", DONE, code=124)

@@ -132,7 +132,7 @@ def test_a_path_is_refused_with_the_option_that_names_it(
     if changes:
         os.mkfifo(tmp_path / "pipe")
         changes = {"report": Report(event_stream=str(tmp_path / "pipe"))}
-        option, place = "--event-stream names another file", tmp_path
+        option, place = "name another file: --event-stream FILE", tmp_path
 
     with pytest.raises(RunnerError, match=option):
         run_request(words(repo=str(place), **changes), b"x", ledger, SETTINGS)

@@ -130,7 +130,7 @@ def test_above_the_budget_of_the_day_prompts_wait_and_runs_are_refused(
 
     refused = session.send("Next.")
     told = "today's budget is spent ($0.00 of $0.00): wait until"
-    assert is_refused(refused, 75, told, "fix:   --wait-for-slot waits, "), refused
+    assert is_refused(refused, 75, told, "fix:   codex-tasks send --queue "), refused
     assert session.queue("Next.").code == 0
     (row,) = rows_of(sessions("queue", "--json").stdout)
     assert (row["task"], row["why"]) == (session.id, "budget")
@@ -165,7 +165,7 @@ def test_a_budget_in_dollars_without_a_price_is_refused_when_it_is_queued(
 
     for said in refused:
         told = "--max-usd 1: no price for the model 'nobody'"
-        assert is_refused(said, 2, told, "fix:   use --max-tokens, "), said
+        assert is_refused(said, 2, told, "fix:   --max-tokens N, or "), said
     assert sessions("queue").stdout == "Nothing waits.\n"
     assert len(sessions.records) == 1
 

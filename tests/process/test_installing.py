@@ -198,8 +198,8 @@ def test_arguments_and_the_exit_code_are_passed_and_paths_are_absolute(
     words = ["a  b", "", "*", "'\"$HOME\\"]
 
     fixes = {
-        "run_codex_task": "fix:   run_codex_task --help lists them",
-        "parse_codex_run": "fix:   give it a value",
+        "run_codex_task": "fix:   run_codex_task --help",
+        "parse_codex_run": "fix:   parse_codex_run --help",
     }
     for command, fix in fixes.items():
         said = Report([f"bin/{command}", *words], tmp_path / "venv", home, theirs)

@@ -200,7 +200,7 @@ def test_a_run_on_another_machine_is_ended_by_a_persons_word_alone(
     elsewhere: Session,
 ) -> None:
     refused = elsewhere.stop()
-    fix = "fix:   stop it there; if that machine is gone: codex-tasks stop --gone"
+    fix = "fix:   stop it there; if that is gone: codex-tasks stop --gone"
     assert is_refused(refused, 1, "cannot be ended here", fix), refused
     assert elsewhere.state == "RUNNING"
 

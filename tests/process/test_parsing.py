@@ -18,7 +18,8 @@ def test_an_unknown_run_among_known_ones_does_not_hide_them(task: Tasks) -> None
 
     assert done.code == 2
     assert [json.loads(line)["run_id"] for line in done.lines] == [one, two]
-    (error,) = done.stderr.splitlines()
+    error, fix = done.stderr.splitlines()
+    assert fix == "fix:   codex-tasks ls -a, or parse_codex_run --log FILE"
     assert error.startswith(f"error: no run '{UNKNOWN}' is known")
 
 

@@ -28,7 +28,7 @@ def test_the_end_of_a_run_gives_its_slot_to_another_session(
     first.send("wait")
 
     refused = second.send("Next.")
-    fix = "fix:   --wait-for-slot waits, "
+    fix = "fix:   codex-tasks send --queue "
     assert is_refused(refused, 75, "1 of 1 slots are taken", fix), refused
     assert "--queue of codex-tasks adds it" in refused.stderr
     assert second.queue("Next.").code == 0
@@ -49,8 +49,8 @@ def test_start_and_run_codex_task_are_refused_beyond_the_slots(
     start = sessions(*sessions.starting("Begin."))
     run = sessions.cli("--repo", sessions.repo, "--task", "x", command="run_codex_task")
 
-    told = "there are 0 slots: codex-tasks slots N sets another number"
-    fix = "fix:   --wait-for-slot waits, --queue of codex-tasks adds it to the queue"
+    told = "there are 0 slots"
+    fix = "fix:   codex-tasks slots N, --wait-for-slot, or codex-tasks start --queue "
     assert is_refused(start, 75, told, fix), start
     ran = Ended(run.returncode, run.stdout, run.stderr)
     assert is_refused(ran, 75, told, fix), ran
@@ -178,10 +178,10 @@ def test_a_failed_prompt_is_retried_with_what_waited_for_it(
         (["send", "--queue", "--priority", "500", "x", "y"], "from -100 to 100"),
         (
             ["send", "--queue", "--not-before", "soon", "x", "y"],
-            "fix:   such as 2026-11-30T22:00Z, 2026-11-30T22:00, +90m",
+            "fix:   --not-before 2026-11-30T22:00, or --not-before +90m",
         ),
         (["send", "--queue", "--after", "nope", "x", "y"], "no task"),
-        (["send", "--dedup", "a", "x", "y"], "fix:   give --queue too\n"),
+        (["send", "--dedup", "a", "x", "y"], "fix:   codex-tasks send --queue "),
     ],
 )
 def test_wrong_words_are_refused(

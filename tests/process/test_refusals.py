@@ -17,11 +17,13 @@ from support.stand_in import StandIn
 from support.tasks import CLOSING, Ended, Tasks, is_refused
 
 OTHER = "01a1f000-0000-7000-8000-00000000000f"
-HELP = "fix:   run_codex_task --help lists them"
-LIKE_A_FLAG = "fix:   write a value that starts with - as --option=VALUE"
-NO_VALUE = "fix:   give it a value, or leave it out"
-NO_STREAM = "fix:   standard output has summary_json= already"
-ELSEWHERE = "fix:   set CODEX_RUNNER_HOME to use another state directory"
+REPO = "fix:   name a directory: --repo DIR"
+TASK = 'fix:   --task "Fix the failing test"'
+HELP = "fix:   run_codex_task --help"
+LIKE_A_FLAG = "fix:   give it a value: --"
+NO_VALUE = "fix:   leave it out, or give it a value: --"
+NO_STREAM = "fix:   name a file: --json-out FILE"
+ELSEWHERE = "fix:   use another state directory: export CODEX_RUNNER_HOME=DIR"
 
 
 def contents(directory: Path) -> set[str]:
@@ -38,23 +40,29 @@ def contents(directory: Path) -> set[str]:
 BAD: dict[str, tuple[list[str], list[str]]] = {
     "an unknown flag": (["--frobnicate"], ["--frobnicate", HELP]),
     "a stray word": (["word"], ["word", HELP]),
-    "an abbreviated flag": (["--tas", "x"], ["--tas", "fix:   did you mean --task?"]),
+    "an abbreviated flag": (
+        ["--tas", "x"],
+        ["--tas", "fix:   --task, or run_codex_task --help"],
+    ),
     "a missing value": (["--timeout"], ["--timeout", LIKE_A_FLAG]),
     "a value that looks like a flag": (["--model", "-x"], ["--model", LIKE_A_FLAG]),
-    "a repo that is not there": (["--repo", "nowhere"], ["nowhere", "directory"]),
-    "a repo that is a file": (["--repo", "file"], ["file", "directory"]),
+    "a repo that is not there": (["--repo", "nowhere"], ["nowhere", "directory", REPO]),
+    "a repo that is a file": (["--repo", "file"], ["file", "directory", REPO]),
     "a repo without a name": (["--repo", ""], ["--repo is empty", NO_VALUE]),
-    "an empty task": (["--task", ""], ["--task is empty"]),
+    "an empty task": (["--task", ""], ["--task is empty", TASK]),
     "an option for a task": (
         ["--task", "--detach"],
         ["--task: expected one", LIKE_A_FLAG],
     ),
-    "a blank task": (["--task", " \n\t"], ["--task", "empty"]),
+    "a blank task": (["--task", " \n\t"], ["--task", "empty", TASK]),
     "two prompts": (["--task", "a", "--task-file", "file"], ["not both"]),
     "a task file that is not there": (["--task-file", "none"], ["none", "No such"]),
     "a task file that is a directory": (["--task-file", "."], ["directory"]),
     "an empty task file": (["--task-file", "empty"], ["empty"]),
-    "standard input without a task": (["--task", "-"], ["standard input", "empty"]),
+    "standard input without a task": (
+        ["--task", "-"],
+        ["standard input", "empty", TASK],
+    ),
     "an empty continuation": (["--resume", OTHER, "--continue-prompt", " "], ["empty"]),
     "a session that is no UUID": (["--resume", "my-session"], ["my-session", "UUID"]),
     "a program without a name": (
@@ -62,7 +70,10 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
         ["--codex-bin is empty", NO_VALUE],
     ),
     "a sandbox without a name": (["--sandbox="], ["--sandbox/-s is empty", NO_VALUE]),
-    "an unknown sandbox": (["-s", "workspace-wirte"], ["wirte", "read-only"]),
+    "an unknown sandbox": (
+        ["-s", "workspace-wirte"],
+        ["wirte", "read-only", "fix:   --sandbox read-only"],
+    ),
     "no setting": (["-c", ""], ["--config/-c is empty", NO_VALUE]),
     "no verbosity": (["--verbosity", ""], ["--verbosity is empty", NO_VALUE]),
     "a huge number of seconds": (["--timeout", "4000d"], ["more than ten years"]),
@@ -95,20 +106,20 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     ),
     "events on standard error": (
         ["--event-stream", "/dev/stderr"],
-        ["/dev/stderr", "name a file"],
+        ["/dev/stderr", "fix:   name a file: --event-stream FILE"],
     ),
     "events on a way round": (
         ["--event-stream", "/proc/self/fd/1"],
-        ["/proc/self", "name a file"],
+        ["/proc/self", "fix:   name a file: --event-stream FILE"],
     ),
-    "a repo with a very long name": (["--repo", "x" * 5000], ["--repo"]),
+    "a repo with a very long name": (["--repo", "x" * 5000], ["--repo", REPO]),
     "a log directory that is a file": (
         ["--log-dir", "file"],
-        ["--log-dir file: not a directory"],
+        ["--log-dir file: not a directory", "fix:   name a directory: --log-dir DIR"],
     ),
     "a log directory below a file": (
         ["--log-dir", "file/runs"],
-        ["file/runs", "fix:   --log-dir names another directory"],
+        ["file/runs", "fix:   name another directory: --log-dir DIR"],
     ),
     "a log directory without a name": (["--log-dir", ""], ["--log-dir", NO_VALUE]),
 }
@@ -139,7 +150,7 @@ def test_bytes_that_are_no_text_are_refused_like_any_other(
 
     for flag in ("--resume", "--repo", "--task-file", "--timeout", "--verbosity"):
         ended = task(flag, stray)
-        assert is_refused(ended, 2), ended
+        assert is_refused(ended, 2, *([REPO] if flag == "--repo" else [])), ended
     assert task("--log-dir", tmp_path / stray).code == 0
     assert task.parse(stray).code == 2
     assert "Traceback" not in task.parse(stray).stderr
@@ -169,10 +180,14 @@ def test_a_prompt_that_is_no_text_is_refused_by_every_command_alike(
 
 @pytest.mark.core
 def test_without_a_repo_or_a_prompt_nothing_is_done(task: Tasks) -> None:
-    for arguments in ([], ["--task", "x"], ["--repo", str(task.repo)]):
+    for arguments, fix in (
+        ([], REPO),
+        (["--task", "x"], REPO),
+        (["--repo", str(task.repo)], TASK),
+    ):
         done = task.cli(*arguments)
 
-        assert is_refused(Ended(done.returncode, done.stdout, done.stderr), 2)
+        assert is_refused(Ended(done.returncode, done.stdout, done.stderr), 2, fix)
 
 
 @pytest.mark.parametrize(
@@ -225,9 +240,9 @@ def test_a_current_directory_that_is_gone_is_named(task: Tasks, tmp_path: Path) 
     ("place", "fix"),
     [
         ("state", ELSEWHERE),
-        ("logs", "fix:   --log-dir names another directory"),
-        ("json-out", "fix:   --json-out names another path"),
-        ("stream", "fix:   --event-stream names another path"),
+        ("logs", "fix:   name another directory: --log-dir DIR"),
+        ("json-out", "fix:   name another path: --json-out PATH"),
+        ("stream", "fix:   name another path: --event-stream PATH"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_named(
@@ -252,8 +267,8 @@ def test_a_place_that_cannot_be_written_is_named(
     assert task.all == []
 
 
-REPAIR = "fix:   codex-tasks verify --repair restores it"
-UPDATE = "fix:   update this version, or: set CODEX_RUNNER_HOME"
+REPAIR = "fix:   codex-tasks verify --repair"
+UPDATE = "fix:   update this version, or use another state directory: "
 FIXES = {"damaged": REPAIR, "newer": UPDATE, "a directory": REPAIR, "cut short": REPAIR}
 
 
@@ -291,7 +306,7 @@ def test_beside_an_old_index_that_cannot_be_read_no_empty_ledger_is_made(
 
     ended = task()
 
-    old = "fix:   run codex-tasks verify --repair of version 0.2, which wrote it"
+    old = "fix:   with version 0.2, which wrote it: codex-tasks verify --repair"
     fix = old if kind == "damaged" else FIXES[kind]
     assert is_refused(ended, 1, str(index), fix), ended
     assert task.all == []
@@ -493,6 +508,6 @@ def test_a_pipe_without_a_reader_is_refused_and_not_waited_for(task: Tasks) -> N
 
     ended = task("--event-stream", pipe, timeout=10)
 
-    fix = "fix:   --event-stream names another file"
+    fix = "fix:   name another file: --event-stream FILE"
     assert is_refused(ended, 1, str(pipe), fix), ended
     assert task.all == []

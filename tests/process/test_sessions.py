@@ -212,7 +212,7 @@ def test_a_second_run_on_a_session_is_refused_with_the_id_of_the_first(
 
     second = task("--resume", script.THREAD if by == "uuid" else files.run_id)
 
-    fix = "fix:   --wait-for-session waits for its end"
+    fix = "fix:   wait for its end: --wait-for-session"
     assert is_refused(second, 75, f"run {files.run_id} holds it", fix), second
     assert len(task.all) == 1
     assert len(stand_in.runs) == 1

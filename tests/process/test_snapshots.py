@@ -192,7 +192,10 @@ def test_a_snapshot_that_takes_too_long_is_given_up(
 
     assert said.code == 0
     shown = sessions("diff", session.id)
-    told, fix = "there is no snapshot of run", "fix:   use --worktree: "
+    told, fix = (
+        "there is no snapshot of run",
+        "fix:   for what comes: codex-tasks send --worktree ",
+    )
     assert is_refused(shown, 1, told, fix), shown
 
 

@@ -95,9 +95,7 @@ def test_nothing_is_uninstalled_while_a_task_runs(
 
     said = sessions("uninstall", "--purge")
 
-    assert is_refused(
-        said, 75, "waiting prompts: 1", "fix:   codex-tasks stop -a ends them"
-    )
+    assert is_refused(said, 75, "waiting prompts: 1", "fix:   codex-tasks stop -a")
     held.touch()
     assert session.wait().code == 0
 

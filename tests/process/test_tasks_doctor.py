@@ -172,7 +172,7 @@ def test_a_damaged_ledger_is_repaired_by_verify(
     check = doctor.checks("--working-dir", repo)["state"]
     said = doctor.cli("ls", command="codex_tasks").stderr
 
-    assert check["fix"] == "codex-tasks verify --repair restores it"
+    assert check["fix"] == "codex-tasks verify --repair"
     assert check["detail"].endswith("file is not a database")
     error, fix = said.splitlines()
     assert error.endswith("file is not a database")

@@ -281,14 +281,22 @@ def test_a_launch_that_failed_says_why(context: Context) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["-n", "-1", THREAD], 2, ["-n '-1' is not a number of lines"]),
-        (["-n", "x", THREAD], 2, ["-n 'x' is not a number of lines"]),
+        (["-n", "-1", THREAD], 2, ["-n '-1' is not a number of lines", "fix:   -n 1"]),
+        (["-n", "x", THREAD], 2, ["-n 'x' is not a number of lines", "fix:   -n 1"]),
         (["--run", "x", THREAD], 2, [f"task {THREAD} has no run 'x'"]),
-        (["--from-byte", "x", THREAD], 2, ["'x' is not a number of bytes"]),
+        (
+            ["--from-byte", "x", THREAD],
+            2,
+            ["'x' is not a number of bytes", "fix:   --from-byte 1"],
+        ),
         (["--from-byte", "1", "-n", "1", THREAD], 2, ["--from-byte takes no -n"]),
         (["--from-byte", "1", "--time", THREAD], 2, ["--from-byte takes no --time"]),
         (["no such thing"], 3, ["no task 'no such thing'", "fix:   codex-tasks ls -a"]),
-        ([], 2, ["required: TASK", "fix:   codex-tasks log --help lists them; put --"]),
+        (
+            [],
+            2,
+            ["required: TASK", "fix:   codex-tasks log --help, or before one that "],
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -95,12 +95,12 @@ def test_what_fits_two_tasks_is_refused_with_both(
         said = sessions(command, FIRST[:11])
 
         words = ("matches several tasks", FIRST, SECOND, TITLE)
-        more = "fix:   give more of the id"
+        more = "fix:   give more of the id, from: codex-tasks ls -a"
         assert is_refused(said, 2, *words, more), (command, said)
     assert len(sessions.listed()) == 2
 
 
-LIST = "fix:   codex-tasks ls -a lists them"
+LIST = "fix:   codex-tasks ls -a"
 NONE = [
     *(UNKNOWN, FIRST[:5], "no such title", "*", "%", "_" * 8),
     *("../../x", "../outside", "/etc", ".", "..", "archive", "runs", "queue"),

@@ -94,8 +94,10 @@ def test_a_prompt_is_refused_while_another_program_writes_the_thread(
 
     told = f"another program writes it, pid {writer.pid}"
     again = Ended(resumed.returncode, resumed.stdout, resumed.stderr)
-    assert is_refused(sent, 75, told, "fix:   --queue"), sent
-    assert is_refused(again, 75, told, "fix:   --wait-for-session"), again
+    assert is_refused(sent, 75, told, "fix:   codex-tasks send --queue "), sent
+    assert is_refused(again, 75, told, "fix:   wait for its end: --wait-for-session"), (
+        again
+    )
     assert session.given == ["Begin."]
     assert len(session.records) == 1
     assert session.state == "STOPPED"

@@ -104,7 +104,7 @@ def test_who_would_overtake_what_is_held_is_told_what_is_worked_on_instead(
 
     run_id = busy.records[2]["run_id"]
     told = f"has waiting prompts (2): run {run_id} delivers the first now"
-    fix = "fix:   --queue adds it to the queue"
+    fix = "fix:   codex-tasks send --queue "
     assert is_refused(refused, 75, told, fix), refused
     assert "is busy" not in refused.stderr
     busy.wait()
@@ -127,7 +127,7 @@ def test_a_quit_ends_the_session_after_what_stands_before_it(
         busy.send("Three."),
     ):
         told = f"a /quit waits (prompt {number})"
-        fix = f"fix:   codex-tasks stop {busy.id} cancels it"
+        fix = f"fix:   codex-tasks stop {busy.id}"
         assert is_refused(refused, 75, told, fix), refused
 
     go.touch()
@@ -436,7 +436,7 @@ def test_an_archived_session_takes_no_prompt_and_one_with_prompts_is_not_archive
     busy.runs[1].wait_for_end()
 
     refused = busy.sessions("archive", busy.id)
-    fix = "fix:   codex-tasks stop cancels them, send delivers them"
+    fix = "fix:   codex-tasks queue "
     assert is_refused(refused, 75, "prompts waiting (1)", fix), refused
     assert busy.sessions("rm", busy.id).code == 75
     assert busy.stop().stdout.endswith("1 waiting prompt skipped.\n")

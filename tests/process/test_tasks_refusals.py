@@ -12,9 +12,9 @@ from support.stand_in import StandIn
 from support.tasks import Ended, is_refused
 
 STRANGE = "dupe\x1b[31m\u202e"
-NO_VALUE = "fix:   give it a value, or leave it out"
-NO_NAME = "fix:   give it a value"
-LIST, LIST_OF = (f"fix:   codex-tasks{x} --help lists them" for x in ("", " {}"))
+NO_VALUE = "fix:   leave it out, or give it a value: --"
+NO_NAME = "fix:   codex-tasks "
+LIST, LIST_OF = (f"fix:   codex-tasks{x} --help" for x in ("", " {}"))
 
 
 WRONG: dict[str, tuple[list[str], list[str]]] = {
@@ -34,7 +34,10 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
         ["start", "-m", "", "x"],
         ["--model/-m is empty", NO_VALUE],
     ),
-    "an unknown sandbox": (["start", "-s", "mauve", "x"], ["mauve", "read-only"]),
+    "an unknown sandbox": (
+        ["start", "-s", "mauve", "x"],
+        ["mauve", "read-only", "fix:   --sandbox read-only"],
+    ),
     "no setting": (["start", "-c", "", "x"], ["--config/-c is empty", NO_VALUE]),
     "an image without a name": (
         ["start", "--image", "", "x"],
@@ -53,7 +56,10 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
         ["ls", "--state", "RUNNING", ""],
         ["--state is empty", NO_VALUE],
     ),
-    "commas alone": (["ls", "--state", ","], ["--state ,", "RUNNING"]),
+    "commas alone": (
+        ["ls", "--state", ","],
+        ["--state ,", "RUNNING", "fix:   codex-tasks ls --state running,held"],
+    ),
     "no run of an answer": (["result", "--run", "", "x"], ["--run is empty", NO_VALUE]),
     "no run of a log": (["log", "--run", "", "x"], ["--run is empty", NO_VALUE]),
     "no number of lines": (["log", "-n", "", "x"], ["-n/--lines is empty", NO_VALUE]),
@@ -62,43 +68,64 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "no title": (["start", "-t", "", "x"], ["-t/--title is empty", NO_VALUE]),
     "a blank title": (
         ["start", "-t", " ", "x"],
-        ["--title is empty", "fix:   give it a value"],
+        ["--title is empty", "fix:   --title TITLE"],
     ),
     "no task": (["status", ""], ["TASK is empty", NO_NAME]),
     "no task to send to": (["send", "", "x"], ["TASK is empty", NO_NAME]),
     "no task to stop": (["stop", ""], ["TASK is empty", NO_NAME]),
-    "none of the tasks": (["ls", "--limit", "0"], ["--limit '0'", "1 or more"]),
+    "none of the tasks": (
+        ["ls", "--limit", "0"],
+        ["--limit '0'", "1 or more", "fix:   --limit 1"],
+    ),
     "nothing that exists to import": (
         ["import", "nowhere"],
-        ["DIR nowhere: not a directory"],
+        ["DIR nowhere: not a directory", "fix:   codex-tasks import --dry-run"],
     ),
     "a file to work in": (
         ["start", "--working-dir", "/dev/null", "x"],
-        ["--working-dir /dev/null: not a directory"],
+        ["--working-dir /dev/null: not a directory", "fix:   name a directory: --w"],
     ),
     "a path that Codex cannot read": (
         ["start", "--working-dir", os.fsdecode(b"\xff"), "x"],
         ["the path is not UTF-8"],
     ),
     "no age": (["prune", "--older-than", ""], ["--older-than is empty", NO_VALUE]),
-    "no prompt": (["start", ""], ["PROMPT is empty"]),
+    "no prompt": (
+        ["start", ""],
+        ["PROMPT is empty", 'fix:   codex-tasks start "Fix the failing test"'],
+    ),
     "eleven years": (["start", "--timeout", "4000d", "x"], ["more than ten years"]),
     "no number of seconds, and nothing to wait for": (
         ["status", "-A", "--wait", "--timeout", "soon"],
         ["--timeout: 'soon'"],
     ),
-    "less than none": (["ls", "--limit", "-1"], ["--limit '-1'", "1 or more"]),
+    "less than none": (
+        ["ls", "--limit", "-1"],
+        ["--limit '-1'", "1 or more", "fix:   --limit 1"],
+    ),
     "a prompt like an option": (
         ["send", "x", "-x"],
         [
             "required: PROMPT",
-            f"{LIST_OF.format('send')}; put -- before an argument that starts with -",
+            f"{LIST_OF.format('send')}, or before one that starts with -: --",
         ],
     ),
-    "all and one, to look at": (["status", "-a", "x"], ["only one of these"]),
-    "all and those at work": (["status", "-a", "-A"], ["only one of these"]),
-    "all and one, to stop": (["stop", "-a", "x"], ["not both"]),
-    "all and one, to put away": (["archive", "-a", "x"], ["not both"]),
+    "all and one, to look at": (
+        ["status", "-a", "x"],
+        ["only one of these", "fix:   codex-tasks status "],
+    ),
+    "all and those at work": (
+        ["status", "-a", "-A"],
+        ["only one of these", "fix:   codex-tasks status "],
+    ),
+    "all and one, to stop": (
+        ["stop", "-a", "x"],
+        ["not both", "fix:   codex-tasks stop TASK, or "],
+    ),
+    "all and one, to put away": (
+        ["archive", "-a", "x"],
+        ["not both", "fix:   codex-tasks archive TASK, or "],
+    ),
     "an image that is a directory": (
         ["start", "--image", ".", "x"],
         ["--image .", "is a directory"],
@@ -112,13 +139,52 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
         ["--config-file .", "is a directory"],
     ),
     "an image that is not there": (["start", "--image", "no", "x"], ["no such file"]),
+    "nothing to wait for": (
+        ["wait"],
+        ["name the tasks", "fix:   codex-tasks wait TASK"],
+    ),
+    "two ways to wait": (
+        ["wait", "--any", "--all", "x"],
+        ["not both", "fix:   codex-tasks wait --any TASK, or codex-tasks wait --all"],
+    ),
+    "nothing to look at": (
+        ["status"],
+        ["name the tasks", "fix:   codex-tasks status TASK, codex-tasks status -a"],
+    ),
+    "one object without an object": (
+        ["status", "--one", "x"],
+        ["--one needs --json", "fix:   codex-tasks status --json --one TASK"],
+    ),
+    "an age that is missing": (
+        ["prune"],
+        ["--older-than AGE", "fix:   codex-tasks prune --dry-run --older-than 30d"],
+    ),
+    "a state that is none": (
+        ["ls", "--state", "running,foo"],
+        [
+            "--state running,foo: give some of",
+            "fix:   codex-tasks ls --state running,held",
+        ],
+    ),
+    "an order that is none": (
+        ["ls", "--sort", "foo"],
+        ["--sort foo", "fix:   codex-tasks ls --sort cost"],
+    ),
+    "a prompt that does not wait, by a wrong verb": (
+        ["queue", "mv", "1"],
+        ["give one task", "fix:   codex-tasks queue rm N, codex-tasks queue move N"],
+    ),
+    "no amount": (
+        ["budget", "abc"],
+        ["USD-PER-DAY 'abc'", "fix:   codex-tasks budget 20, or codex-tasks budget n"],
+    ),
     "a command with two letters the wrong way round": (
         ["sttaus", "x"],
         ["no command 'sttaus'", "fix:   codex-tasks status x"],
     ),
-    "a command that could be two": (
+    "the beginning of a command": (
         ["stat"],
-        ["no command 'stat'", "fix:   codex-tasks start or codex-tasks status"],
+        ["no command 'stat'", "fix:   codex-tasks status TASK"],
     ),
     "a word for a command": (
         ["kill", "x"],
@@ -128,7 +194,10 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "a command like no other": (["frobnicate"], ["'frobnicate'", LIST]),
     "an option with two letters the wrong way round": (
         ["start", "--sandbxo", "read-only", "x"],
-        ["unrecognized arguments: --sandbxo", "fix:   did you mean --sandbox?"],
+        [
+            "unrecognized arguments: --sandbxo",
+            "fix:   --sandbox, or codex-tasks start --help",
+        ],
     ),
     "a word too many": (
         ["start", "x", "y"],
@@ -180,7 +249,10 @@ def test_names_are_shown_not_obeyed(sessions: Sessions) -> None:
     ended = sessions("status", STRANGE)
 
     assert is_refused(
-        ended, 2, "matches several tasks", "fix:   give more of the id"
+        ended,
+        2,
+        "matches several tasks",
+        "fix:   give more of the id, from: codex-tasks ls -a",
     ), ended
     assert ended.stderr.count(r"(dupe\x1b[31m\u202e)") == 2
 
@@ -246,6 +318,19 @@ def test_a_disk_that_takes_no_session_is_told_with_the_way_out(
 
     ended = sessions(*sessions.starting("Begin."), env=full)
 
-    way_out = "fix:   set CODEX_RUNNER_HOME to use another state directory"
+    way_out = "fix:   use another state directory: export CODEX_RUNNER_HOME=DIR"
     assert is_refused(ended, 1, "No space left on device", way_out), ended
     assert codex.records == []
+
+
+def test_what_a_task_cannot_do_is_refused_with_what_it_can(sessions: Sessions) -> None:
+    session = sessions.ended()
+    more = f'fix:   codex-tasks send {session.id} "PROMPT"'
+    for words, told, fix in (
+        (["queue", "rm", "9999"], "prompt 9999 does not exist", "fix:   codex-tasks q"),
+        (["retry", session.id], "is done", more),
+        (["deliver", session.id], "no waiting prompt", more),
+        (["restore"], "was not migrated", "fix:   use another state directory: export"),
+    ):
+        ended = sessions(*words)
+        assert is_refused(ended, 1, told, fix), ended

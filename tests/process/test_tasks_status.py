@@ -29,7 +29,9 @@ def test_a_busy_session_refuses_a_prompt_and_names_its_run(
 
     said = session.send("More.")
 
-    assert is_refused(said, 75, f"run {run.run_id} holds it", "fix:   --queue"), said
+    assert is_refused(
+        said, 75, f"run {run.run_id} holds it", "fix:   codex-tasks send --queue "
+    ), said
     busy = sessions("archive", session.id)
     assert busy.code == 75
     for refused in (said, busy):

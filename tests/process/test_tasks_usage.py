@@ -97,7 +97,7 @@ def test_a_since_that_means_nothing_is_wrong_usage(cli: Cli) -> None:
     done = usage(cli, "--since", "yesterday")
 
     said = Ended(done.returncode, done.stdout, done.stderr)
-    assert is_refused(said, 2, "'yesterday'", "fix:   such as 2026-11-01, "), said
+    assert is_refused(said, 2, "'yesterday'", "fix:   --since 2026-11-01, "), said
 
 
 def test_nothing_on_record_is_no_failure(cli: Cli) -> None:

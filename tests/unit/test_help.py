@@ -36,7 +36,7 @@ def codes_of(text: str) -> Iterator[int]:
 
 
 @every_command
-@pytest.mark.parametrize("columns", [64, 80, 120])
+@pytest.mark.parametrize("columns", [60, 64, 80, 120])
 def test_no_line_is_longer_than_the_terminal(
     name: str, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,7 +46,7 @@ def test_no_line_is_longer_than_the_terminal(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("columns", [64, 80, 120])
+@pytest.mark.parametrize("columns", [60, 64, 80, 120])
 def test_nor_one_of_the_list_of_commands(
     columns: int,
     program: str,

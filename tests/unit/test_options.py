@@ -76,5 +76,5 @@ def test_help_and_mistakes_are_left_to_argparse(words: list[str]) -> None:
 
 
 def test_a_mistake_is_told_as_before() -> None:
-    with pytest.raises(UsageError, match="did you mean --repo"):
+    with pytest.raises(UsageError, match=r"\(--repo, or "):
         run_codex_task.parse(["--rep", "."], config.load({}))

@@ -54,7 +54,7 @@ codex-tasks  Run Codex in the background; ask later what it did and cost.
 run     start               start Codex on a prompt, in the background
         send                give a task its next prompt
         retry               queue the last prompt of a task again
-        deliver             deliver a prompt that needs a secret of this shell
+        deliver             start a prompt that waits for a key of this shell
 look    ls, top             list tasks; top, or ls --watch: live
         status              what a task does, did, costs and waits for
         log                 what it said and ran (-f: follow)
@@ -85,21 +85,26 @@ repair  verify              compare the ledger with its exports
 
 first   codex-tasks start "Fix the failing test"
 more    codex-tasks COMMAND --help   codex-tasks doctor"""
-# What a user may call a command, where that is not the beginning of a command.
+# What a user may call a command, where that is not the beginning of a command. What
+# may mean to remove something is not here (clean, purge).
 WORDS = {
     **dict.fromkeys(("run", "new", "add", "exec", "create", "submit"), "start"),
     **dict.fromkeys(("kill", "cancel", "abort", "end", "terminate"), "stop"),
-    **dict.fromkeys(("show", "info", "inspect", "describe"), "status"),
+    **dict.fromkeys(("show", "view", "info", "inspect", "describe"), "status"),
     **dict.fromkeys(("list", "ps", "tasks", "sessions"), "ls"),
     **dict.fromkeys(("cost", "costs", "tokens", "price", "spent"), "usage"),
-    **dict.fromkeys(("logs", "tail", "follow", "watch"), "log"),
+    **dict.fromkeys(("logs", "tail", "follow"), "log"),
     **dict.fromkeys(("answer", "output"), "result"),
     **dict.fromkeys(("prompt", "continue", "reply", "say"), "send"),
     **dict.fromkeys(("delete", "remove", "del"), "rm"),
-    **dict.fromkeys(("clean", "cleanup", "gc"), "prune"),
     **dict.fromkeys(("check", "diagnose"), "doctor"),
     **dict.fromkeys(("settings", "set", "get"), "config"),
     **dict.fromkeys(("again", "redo", "rerun"), "retry"),
-    **dict.fromkeys(("limit", "jobs", "parallel"), "slots"),
+    **dict.fromkeys(("limit", "limits", "jobs", "parallel"), "slots"),
     **dict.fromkeys(("enqueue", "waiting"), "queue"),
+    **dict.fromkeys(("open", "tui"), "attach"),
+    **dict.fromkeys(("watch", "monitor"), "top"),
+    "edit": "queue edit",
+    "history": "ls -a",
+    "version": "--version",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from shlex import quote
 
 from parsers.struct import as_dict
 from runner.cli.options import refuse
@@ -30,9 +31,8 @@ TASK     the task
 def main(found: Values, context: Context) -> int:
     """Become Codex's interface; say what holds while it is open."""
     is_shown = os.isatty(0) and os.isatty(1)
-    log = f"codex-tasks log {found.task}"
-    needs = "attach needs a terminal"
-    refuse((not (is_shown or found.json), needs, f"{log} shows the task without one"))
+    log = f"codex-tasks log {quote(found.task)}"
+    refuse((not (is_shown or found.json), "attach needs a terminal", log))
     context.sweep()
     session = context.session(found.task)
     interface = attach.interface_of(session, context.ledger, context.settings)

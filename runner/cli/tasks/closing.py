@@ -90,8 +90,14 @@ def main(found: Values, context: Context) -> int:
     """Stop tasks, all at once; print the result of each at the end."""
     from runner.service.stop import stop_sessions  # noqa: PLC0415 - for this one only
 
-    _check_named(found, "to stop, or use -a for all running tasks")
-    refuse((found.gone and not found.task, "--gone needs the names of the tasks"))
+    _check_named(found, "stop", "to stop, or use -a for all running tasks")
+    refuse(
+        (
+            found.gone and not found.task,
+            "--gone needs the names of the tasks",
+            "codex-tasks stop --gone TASK",
+        )
+    )
     running = [TaskState.RUNNING]
     if found.all:
         keys, older = context.ledger.queue.to_stop(), context.older(running)
@@ -123,16 +129,17 @@ def main(found: Values, context: Context) -> int:
     return code
 
 
-def _check_named(found: Values, what: str) -> None:
+def _check_named(found: Values, verb: str, what: str) -> None:
+    ways = f"codex-tasks {verb} TASK, or codex-tasks {verb} -a"
     refuse(
-        (found.all and found.task, "give the names of tasks or -a, not both"),
-        (not (found.all or found.task), f"name the tasks {what}"),
+        (found.all and found.task, "give the names of tasks or -a, not both", ways),
+        (not (found.all or found.task), f"name the tasks {what}", ways),
     )
 
 
 def main_archive(found: Values, context: Context) -> int:
     """Archive tasks, one line each; go on after one that fails."""
-    _check_named(found, "to archive, or use -a for all idle tasks")
+    _check_named(found, "archive", "to archive, or use -a for all idle tasks")
     context.sweep()
     lines: list[str] = []
     rows: list[Row] = []
@@ -224,7 +231,7 @@ def _each(
     found: Values, context: Context, kind: str, act: Callable[[str], tuple[str, Row]]
 ) -> int:
     """Do something to each task that is named; go on after one that fails."""
-    refuse((not found.task, "name the tasks"))
+    refuse((not found.task, "name the tasks", "codex-tasks ls -a"))
     context.sweep()
     done: list[tuple[str, Row]] = []
     code = 0
@@ -311,4 +318,4 @@ def _instant(text: str | None) -> datetime:
                 return clock.after(clock.now(), -age)
         except OverflowError:
             message = f"--older-than {text!r}: that is before there was any Codex"
-    raise UsageError(message)
+    raise UsageError(message, "codex-tasks prune --dry-run --older-than 30d")

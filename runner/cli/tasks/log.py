@@ -174,7 +174,7 @@ def main_result(found: Values, context: Context) -> int:
         wanted = found.run or (named if is_run else None)
         result = result_of(task, known.ledger, wanted)
     if not result.run.is_finished:
-        fix = "codex-tasks status --wait waits for its end"
+        fix = f"codex-tasks status --wait {task.name}"
         raise SessionBusyError(task.name, result.run.run_id, fix)
     # Control characters are escaped on a terminal, kept for a program.
     show = visible if is_terminal() else str

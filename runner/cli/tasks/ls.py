@@ -139,9 +139,9 @@ def _states(found: Values) -> tuple[set[str], set[TaskState]]:
     shown = words & set(STATES)
     contract = {word.upper() for word in words - shown} & set(TaskState)
     if not words or len(shown) + len(contract) != len(words) or (shown and contract):
-        known = f"{', '.join(STATES)}, or of the others {', '.join(TaskState)}"
-        message = f"--state {' '.join(given)}: the states are {known}"
-        raise UsageError(message)
+        known = f"some of {', '.join(STATES)}, or some of {', '.join(TaskState)}"
+        message = f"--state {' '.join(given)}: give {known}"
+        raise UsageError(message, "codex-tasks ls --state running,held")
     return shown or set(STATES), {TaskState(word) for word in contract} or every
 
 

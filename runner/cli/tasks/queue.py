@@ -75,7 +75,7 @@ TASK ...   the tasks (default: the whole queue)
 0 done; 1 the ledger cannot be used; 2 wrong usage; 3 no such task
 """
 HELP_deliver = """\
-Deliver the next prompt of a task with the secrets of this environment.
+Start the next prompt of a task with the API keys that only this shell has.
 
 TASK   the task
 
@@ -98,7 +98,9 @@ TASK   the task
 """
 _LEAST = 8
 _NO_CHANGE = "queue edit needs a new prompt, or an option"
-_HELP = "codex-tasks queue --help"
+_HELP, _LIST = "codex-tasks queue --help", "codex-tasks queue"
+_MOVE = "codex-tasks queue move N --first"
+_WAYS = f"codex-tasks queue rm N, {_MOVE}, or codex-tasks queue edit N"
 
 
 def main(found: Values, context: Context) -> int:
@@ -108,12 +110,20 @@ def main(found: Values, context: Context) -> int:
     is_edit = verb == "edit"
     edited = (found.group, found.priority, found.not_before, found.after)
     refuse(
-        (found.first and verb != "move", "--first is for queue move"),
-        (any(map(bool, edited)) and not is_edit, "these options are for queue edit"),
-        (verb is None and len(words) > 1, "give one task, or rm, move or edit"),
-        (verb is not None and not words, f"queue {verb} needs the number of a prompt"),
-        (verb == "move" and not found.first, "queue move needs --first"),
-        (verb == "move" and len(words) > 1, "queue move takes one number"),
+        (found.first and verb != "move", "--first is for queue move", _MOVE),
+        (
+            any(map(bool, edited)) and not is_edit,
+            "these options are for queue edit",
+            _HELP,
+        ),
+        (verb is None and len(words) > 1, "give one task, or rm, move or edit", _WAYS),
+        (
+            verb is not None and not words,
+            f"queue {verb} needs the number of a prompt",
+            _LIST,
+        ),
+        (verb == "move" and not found.first, "queue move needs --first", _MOVE),
+        (verb == "move" and len(words) > 1, "queue move takes one number", _MOVE),
         (is_edit and len(words) < 2 and not any(edited), _NO_CHANGE, _HELP),  # noqa: PLR2004
     )
     session = None
@@ -195,7 +205,7 @@ def _screen(rows: list[dict[str, Any]], context: Context) -> str:
             (format.count(len(rows), "prompt"), "bold"),
             (f"{told}{f'   {slots}' if slots else ''}", ""),
         ],
-        [("codex-tasks queue edit|rm|move #", "bold"), (" changes one", "dim")],
+        [("codex-tasks queue edit|rm|move N", "bold"), (" changes one", "dim")],
     ]
     lines = [line for each in footer for line in table.wrapped(each, look.width)]
     return drawn + look.text(lines)
@@ -236,7 +246,8 @@ _VERBS = {"rm": _remove, "move": _move, "edit": _edit}
 def _number(
     text: str, name: str = "N", what: str = "a prompt", *, least: int = 1
 ) -> int:
-    number = whole_number(text, name, what, least=least)
+    fix = "codex-tasks slots" if what == "runs" else _LIST
+    number = whole_number(text, name, what, least=least, fix=fix)
     if number is None:
         message = f"{name} {text!r} is not a number of {what}"
         raise UsageError(message)

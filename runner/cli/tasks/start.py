@@ -44,7 +44,7 @@ _QUEUE_OPTIONS = """\
 --retries N                 run it again if it fails for a reason that can pass
 --recoveries N              continue it if Codex is lost in its turn
 --no-park                   end it at a usage limit instead of waiting for the reset
---key KEY                   the prompt that has this key already, if there is one
+--key KEY                   queue nothing if there is a prompt with this key already
 --dedup KEY                 refuse it while another prompt with this key waits
 """
 HELP = f"""\
@@ -71,12 +71,12 @@ which:
 --timeout TIME            end each run after this time (0: never)
 --stall-timeout TIME      end it without progress (0: never; default: {_STALL})
 --start-timeout TIME      end the run if Codex has not named its thread by then (0:
-                          never) [default: 60]
+                          never; default: 60s)
 {LIMITS}output:
 --wait                    wait for the end, and print the answer instead of the id
 {EVENTS}
   codex-tasks doctor                      would it work here? no cost
-  codex-tasks start -s workspace-write "Fix the failing test"
+  codex-tasks start -s workspace-write "Fix a failing test"
   codex-tasks start -t docs --working-dir ~/app - < todo.md
 
 0 started; 1 it could not be started or queued; 2 wrong usage; 3 no such task (--after);
@@ -123,7 +123,7 @@ _FOR_QUEUE = (
     *("group", "priority", "not_before", "expires", "after", "after_any_end"),
     *("key", "dedup", "retries", "recoveries", "no_park"),
 )
-_NEEDS_QUEUE = "only a queued prompt waits like this", "give --queue too"
+_NEEDS_QUEUE = "only a queued prompt waits like this"
 
 
 def main(found: Values, context: Context) -> int:
@@ -134,16 +134,21 @@ def main(found: Values, context: Context) -> int:
     ledger = context.ledger
     # Before anything is cloned.
     _limits(found, config_files.in_force(settings))
-    prompt = read.from_text(found.prompt, "PROMPT")
+    way = 'codex-tasks start "Fix the failing test"'
+    prompt = read.from_text(found.prompt, "PROMPT", way)
     title = " ".join((found.title or "").split()) or None
     refuse(
-        (found.title is not None and not title, "--title is empty", "give it a value"),
+        (found.title is not None and not title, "--title is empty", "--title TITLE"),
         (
             len(title or "") > LONGEST_TITLE,
             f"--title has {len(title or '')} characters: at most {LONGEST_TITLE}",
         ),
         (found.repo_ref is not None and not found.repo, "--repo-ref needs --repo"),
-        (_is_queueing(found) and not found.queue, *_NEEDS_QUEUE),
+        (
+            _is_queueing(found) and not found.queue,
+            _NEEDS_QUEUE,
+            'codex-tasks start --queue … "PROMPT"',
+        ),
     )
     if found.repo is not None:
         from runner.service.clone import clone  # noqa: PLC0415 - only with --repo
@@ -207,7 +212,7 @@ def _awaited(name: str, found: Values, context: Context) -> int:
 
 
 def _limits(found: Values, settings: Config) -> Limits:
-    announcement = config.seconds(found.start_timeout, "--start-timeout")
+    announcement = config.seconds(found.start_timeout or "60s", "--start-timeout")
     return replace(limits_of(found, settings), announcement=announcement)
 
 
@@ -250,13 +255,15 @@ def main_send(found: Values, context: Context) -> int:
     from runner.lifecycle.queue import directory_of  # noqa: PLC0415 - not for a start
     from runner.service import queue, send  # noqa: PLC0415 - as above
 
-    refuse((_is_queueing(found) and not found.queue, *_NEEDS_QUEUE))
+    way = 'codex-tasks send --queue … TASK "PROMPT"'
+    refuse((_is_queueing(found) and not found.queue, _NEEDS_QUEUE, way))
     sandbox_of(found)
     config_files.in_force(context.settings)
     own = queue.own_settings(vars(found))
     if found.scope:
         enter_scope(context.settings)
-    text = read.from_text(found.prompt, "PROMPT")
+    way = 'codex-tasks send TASK "Now the docs"'
+    text = read.from_text(found.prompt, "PROMPT", way)
     context.sweep()
     session = context.session(found.task)
     ledger, settings = context.ledger, context.settings

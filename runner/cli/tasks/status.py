@@ -31,8 +31,8 @@ when:
 --wait              wait until all of these tasks are idle
 --wait-any          wait until one of these tasks is idle
 --timeout TIME      wait at most this long, then exit 124 (default, and 0: no limit)
---strict            with --wait: a success with sandbox_broken or empty_answer is none
-                    (CODEX_RUNNER_STRICT=1)
+--strict            with --wait: exit 1 for a success with the warning sandbox_broken or
+                    empty_answer (CODEX_RUNNER_STRICT=1)
 output:
 --one               with --json: the object of one task
 {format.TIME_FORMAT}
@@ -113,20 +113,33 @@ def _reports(
             context.fault(each.session.name, error)
 
 
+_WAYS = "codex-tasks status TASK, codex-tasks status -a, or codex-tasks status -A"
+
+
 def _check(found: Values) -> None:
     wishes = sum((found.all, found.all_running, bool(found.task)))
     waits = found.wait or found.wait_any
     is_one = found.json and len(found.task) == 1
     refuse(
-        (wishes > 1, "give the names of tasks, -a or -A: only one of these"),
+        (wishes > 1, "give the names of tasks, -a or -A: only one of these", _WAYS),
         (
             not wishes,
             "name the tasks, or use -a for all or -A for the running ones",
+            _WAYS,
         ),
-        (found.wait and found.wait_any, "give --wait or --wait-any, not both"),
+        (
+            found.wait and found.wait_any,
+            "give --wait or --wait-any, not both",
+            "codex-tasks status --wait TASK, or codex-tasks status --wait-any TASK",
+        ),
         (
             found.timeout is not None and not waits,
             "--timeout needs --wait or --wait-any",
+            "codex-tasks status --wait --timeout TIME TASK",
         ),
-        (found.one and not is_one, "--one needs --json and one TASK"),
+        (
+            found.one and not is_one,
+            "--one needs --json and one TASK",
+            "codex-tasks status --json --one TASK",
+        ),
     )

@@ -28,7 +28,7 @@ Wait until tasks have finished; print each once, as it ends.
 
 --any            wait until one of them has finished
 --all            wait for all that are named (the default)
---strict         a success with sandbox_broken or empty_answer is none
+--strict         exit 1 for a success with the warning sandbox_broken or empty_answer
                  (CODEX_RUNNER_STRICT=1)
 --timeout TIME   wait at most this long, then exit 124 (default, and 0: no limit)
 TASK ...         the tasks
@@ -45,8 +45,12 @@ _STATE, _ID = 11, 10
 def main(found: Values, context: Context) -> int:
     """Wait for tasks; in a pipe each is a line of exact values between tabs."""
     refuse(
-        (not found.task, "name the tasks to wait for"),
-        (found.any and found.all, "give --any or --all, not both"),
+        (not found.task, "name the tasks to wait for", "codex-tasks wait TASK"),
+        (
+            found.any and found.all,
+            "give --any or --all, not both",
+            "codex-tasks wait --any TASK, or codex-tasks wait --all TASK",
+        ),
     )
     timeout = config.seconds(found.timeout or "0", "--timeout")
     is_strict = found.strict or context.settings.is_strict
