@@ -54,7 +54,7 @@ def test_what_a_killed_supervisor_has_left_running_is_named_and_keeps_its_task(
     pruned = sessions("prune", "--older-than", "0s", "-a")
 
     assert pruned.code == 75
-    assert pruned.stderr.count(session.id) == 1
+    assert pruned.stderr.count(session.id) == 2  # also in the fix
     assert "has left running: " in pruned.stderr
     assert "holds it" not in pruned.stderr
     assert {each["pid"] for each in left} == {*stand_in.children}
