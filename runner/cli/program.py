@@ -29,16 +29,7 @@ if TYPE_CHECKING:
 # Never suggested for a word that is only spelt like them.
 # How like a command a word has to be, and how much of one is its beginning.
 _NEAR, _BEGINNING = 0.75, 3
-_DESTRUCTIVE = (
-    "rm",
-    "prune",
-    "stop",
-    "kill",
-    "delete",
-    "clean",
-    "uninstall",
-    "restore",
-)
+_DESTRUCTIVE = ("rm", "prune", "delete", "clean", "uninstall", "restore")
 # They raise or show themselves that a file of settings is wrong.
 _UNNOTED = ("start", "send", "config", "completion")
 _COLUMN = 28  # of what a command does, in the list of all

@@ -393,8 +393,8 @@ class NoSuchJobError(NoSuchTaskError):
     """Report a session that is no job, or that does not exist."""
 
     def __init__(self, text: str, task: str | None = None) -> None:
-        message, fix = f"no job {text!r}", "codex-agent jobs --all lists them"
+        message, fix = f"no job {text!r}", "codex-agent jobs --all"
         if task is not None:
             message += ": the task was not started by codex-agent"
-            fix = f"codex-tasks status {task} shows it"
+            fix = f"codex-tasks status {task}"
         RunnerError.__init__(self, message, fix)
