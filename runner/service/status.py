@@ -219,7 +219,7 @@ def wait(  # noqa: PLR0913 - what to wait for, how long, and who is told what
                 end = _end_of(each, since, settings)
                 if each.older is None and key in unrecorded:
                     end = False
-                    warn([f"{each.session.short_id}: {unrecorded[key]}"])
+                    warn([f"{ledger.sessions.get(key).name}: {unrecorded[key]}"])
                 if end is None:
                     warn(_why_running(each, settings))
                     continue

@@ -30,7 +30,7 @@ def test_the_end_of_a_run_gives_its_slot_to_another_session(
     refused = second.send("Next.")
     fix = "fix:   codex-tasks send --queue "
     assert is_refused(refused, 75, "1 of 1 slots are taken", fix), refused
-    assert "--queue of codex-tasks adds it" in refused.stderr
+    assert "codex-tasks send --queue" in refused.stderr
     assert second.queue("Next.").code == 0
     (row,) = rows_of(second.sessions("queue", "--json").stdout)
     assert (row["task"], row["why"]) == (second.id, "slot")

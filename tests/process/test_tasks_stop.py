@@ -241,7 +241,8 @@ def test_a_task_is_removed_when_what_it_has_left_running_has_ended(
         said = sessions(*command)
         assert said.code == 75
         assert f"{left} (python" in said.stderr
-        assert f"\nfix:   codex-tasks stop {session.id}\n" in said.stderr
+        short = session.status["short_id"]
+        assert f"\nfix:   codex-tasks stop {short}\n" in said.stderr
     assert is_alive(left)
     assert session.stop().stdout == f"Task {session.id} stopped.\n"
 
