@@ -93,8 +93,11 @@ class StaleJobError(StaleStateError):
 
 
 def touched(job: Job) -> Job:
-    """Return a record as one that is changed now."""
-    return replace(job, updated_at=clock.iso(clock.now()))
+    """Return a record as one that is changed now: always newer than it was."""
+    now = clock.iso(clock.now())
+    if job.updated_at >= now:
+        now = clock.iso(clock.after(clock.parse_iso(job.updated_at), 0.001))
+    return replace(job, updated_at=now)
 
 
 def encode(value: Job | TurnEnd) -> str:

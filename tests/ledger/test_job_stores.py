@@ -158,15 +158,22 @@ def test_both_take_in_a_file_without_a_row_when_it_is_read(
 
 def test_of_both_the_newer_record_wins(ledger: Ledger, ids: list[str]) -> None:
     both, jobs, table = (stored(ledger, kind) for kind in ("dual", "json", "sqlite"))
-    both.save(job(ids[0], label="first"))
-    edited = job(ids[0], label="edited as a file")
+    first = job(ids[0], label="first")
+    both.save(first)
+    edited = touched(replace(first, label="edited as a file"))
     jobs.save(edited)
 
     assert both.load(ids[0]) == edited
     assert table.load(ids[0]) == edited
-    newest = job(ids[0], label="newest")
+    newest = touched(replace(edited, label="newest"))
     table.save(newest)
     assert both.load(ids[0]) == newest
+
+
+def test_a_change_is_newer_than_what_it_changes(ids: list[str]) -> None:
+    ahead = replace(job(ids[0]), updated_at="2999-01-01T00:00:00.000Z")
+
+    assert touched(ahead).updated_at == "2999-01-01T00:00:00.001Z"
 
 
 def test_each_kind_can_be_left_and_taken_again_without_a_loss(
